@@ -1,102 +1,25 @@
-use std::path::{Path, PathBuf};
+mod error;
+mod saver;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::ModuleOptimizer;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use calcine_schedule::Clock;
 use calcine_sparsity::Share;
 
-use crate::checkpoint::{self, CheckpointError};
-use crate::evaluate::evaluation;
-use crate::objective::{Objective, Tally, Totals};
-use crate::{
-    ActivationSourceError, Batch, Criterion, Data, DataFailure, Driver, EpochReport, EpochRow,
-    History, MetricError, NotFinite, Observer, StepReport, WeightReport, check_finite, evaluate,
-};
-
-/// The state of a training run: its model, driver, optimizer and history.
-pub struct Run<M> {
-    /// The model in training.
-    pub model: M,
-    /// The driver, which executes the steps.
-    pub driver: Driver<M>,
-    /// The optimizer.
-    pub optimizer: ModuleOptimizer,
-    /// The epochs so far.
-    pub history: History,
-    pub(crate) tally: Tally,
-    /// The terms that policies added to the loss of the last step.
-    pub(crate) terms: Vec<(String, Tensor<1>)>,
-}
-
-impl<M: Module> Run<M> {
-    /// A run before its first step.
-    #[must_use]
-    pub fn new(model: M, driver: Driver<M>, optimizer: ModuleOptimizer) -> Self {
-        Self {
-            model,
-            driver,
-            optimizer,
-            history: History::default(),
-            tally: Tally::default(),
-            terms: Vec::new(),
-        }
-    }
-
-    /// Resumes from the newest complete checkpoint in a directory. Also returns the context that was saved with it.
-    ///
-    /// # Errors
-    ///
-    /// As [`checkpoint::load`].
-    pub fn resume(
-        self,
-        directory: &Path,
-        device: &Device,
-    ) -> Result<(Self, serde_json::Value), CheckpointError> {
-        checkpoint::load(self, directory, device)
-    }
-
-    pub(crate) fn resumed(
-        model: M,
-        driver: Driver<M>,
-        optimizer: ModuleOptimizer,
-        history: History,
-        unfinished: Totals,
-        device: &Device,
-    ) -> Self {
-        Self {
-            model,
-            driver,
-            optimizer,
-            history,
-            tally: Tally::resume(unfinished, device),
-            terms: Vec::new(),
-        }
-    }
-
-    pub(crate) fn unfinished(&self) -> Totals {
-        self.tally.totals()
-    }
-
-    /// The sparsity of the weights (parameters of rank 2 or more) with all masks applied, as in the forward pass. Reads
-    /// the device once.
-    #[must_use]
-    pub fn sparsity(&self) -> Share {
-        let weights = WeightReport::sparsity(&self.driver.masked_model(&self.model));
-        weights.iter().map(|weight| weight.share).sum()
-    }
-}
-
-impl<M> std::fmt::Debug for Run<M> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run")
-            .field("driver", &self.driver)
-            .finish_non_exhaustive()
-    }
-}
+pub use self::error::FitError;
+use self::saver::Saver;
+use crate::data::Data;
+use crate::evaluate::{Batch, evaluate, evaluation};
+use crate::finite::check_finite;
+use crate::history::{Criterion, EpochRow};
+use crate::objective::{Objective, Tally};
+use crate::observer::{EpochReport, Observer, StepReport, WeightReport};
+use crate::run::Run;
 
 /// The settings of [`fit`].
 #[derive(Debug, Clone)]
@@ -165,79 +88,6 @@ pub enum Outcome<M> {
     Paused(Run<M>),
     /// The stop flag was raised. A checkpoint was saved if there is a directory for checkpoints.
     Stopped(Run<M>),
-}
-
-/// Why a training run ended with an error.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FitError {
-    /// The loss is NaN or infinite.
-    #[error(
-        "the loss is {loss} in epoch {epoch}, at or before step {step}: the run diverged \
-         (try a smaller learning rate){}",
-        kept.as_ref().map(|path| format!("; the last good checkpoint is {}", path.display()))
-            .unwrap_or_default()
-    )]
-    Diverged {
-        /// The mean loss of the epoch so far, or of the validation at its end.
-        loss: f64,
-        /// The epoch, from 0.
-        epoch: u64,
-        /// The number of steps since the run began.
-        step: u64,
-        /// The last checkpoint after which the loss was still finite.
-        kept: Option<PathBuf>,
-    },
-    /// An epoch had fewer batches than the data announced.
-    #[error("epoch {epoch} ended after {found} batches, expected {expected}")]
-    ShortEpoch {
-        /// The epoch, from 0.
-        epoch: u64,
-        /// The number of batches in the epoch.
-        found: u64,
-        /// The announced number of batches.
-        expected: u64,
-    },
-    /// The data cannot be read.
-    #[error(transparent)]
-    Data(DataFailure),
-    /// A parameter or a running statistic is not finite, although the loss may be.
-    #[error(
-        "{source}, in epoch {epoch}, at or before step {step}: the run diverged (try a smaller learning \
-         rate){}",
-        kept.as_ref().map(|path| format!("; the last good checkpoint is {}", path.display()))
-            .unwrap_or_default()
-    )]
-    NotFinite {
-        /// The parameters.
-        source: NotFinite,
-        /// The epoch, from 0.
-        epoch: u64,
-        /// The number of steps since the run began.
-        step: u64,
-        /// The last checkpoint after which everything was still finite.
-        kept: Option<PathBuf>,
-    },
-    /// The driver and the data have different numbers of steps per epoch.
-    #[error(
-        "the data has {data} batches per epoch, but the driver was created for {driver} steps per epoch: `fit` \
-         does one step per batch"
-    )]
-    Steps {
-        /// The number of batches per epoch of the data.
-        data: u64,
-        /// The number of steps per epoch of the driver.
-        driver: u64,
-    },
-    /// A checkpoint cannot be read or written.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// A policy needs activations, and there is no source for them.
-    #[error(transparent)]
-    ActivationSource(#[from] ActivationSourceError),
-    /// The metric for comparing epochs is invalid.
-    #[error(transparent)]
-    Metric(#[from] MetricError),
 }
 
 /// Trains a model: epochs of steps, each epoch followed by validation and a checkpoint.
@@ -559,61 +409,5 @@ impl Meter {
         let elapsed = self.since.elapsed().max(Duration::from_micros(1));
         let samples = count - self.count;
         (samples, samples as f64 / elapsed.as_secs_f64())
-    }
-}
-
-/// Writes the checkpoints.
-struct Saver<'a> {
-    settings: &'a FitSettings,
-    /// The last checkpoint, which may already contain weights that are not finite.
-    last: Option<PathBuf>,
-    /// The last checkpoint whose weights are known to give a finite loss.
-    good: Option<PathBuf>,
-}
-
-impl<'a> Saver<'a> {
-    /// Returns an error if the directory contains checkpoints of a run that has done more than `step` steps.
-    fn open(settings: &'a FitSettings, step: u64) -> Result<Self, CheckpointError> {
-        let there = match &settings.checkpoints {
-            Some(directory) => checkpoint::all(directory)?.pop(),
-            None => None,
-        };
-        match there {
-            Some((ahead, checkpoint)) if ahead > step => {
-                Err(CheckpointError::Ahead { checkpoint, step })
-            }
-            there => Ok(Self {
-                settings,
-                last: None,
-                good: there.map(|(_, path)| path),
-            }),
-        }
-    }
-
-    fn save<M: Module>(
-        &mut self,
-        run: &Run<M>,
-        observer: &mut dyn Observer,
-    ) -> Result<(), CheckpointError> {
-        let Some(directory) = &self.settings.checkpoints else {
-            return Ok(());
-        };
-        let saved = checkpoint::save(run, &self.settings.context, directory)?;
-        observer.saved(&saved);
-        self.last = Some(saved);
-        Ok(())
-    }
-
-    /// Marks the last checkpoint as good, after a finite loss.
-    fn confirm(&mut self) {
-        self.good = self.last.take().or(self.good.take());
-    }
-
-    /// Saves the weights of the epoch to keep.
-    fn save_best<M: Module>(&self, run: &Run<M>) -> Result<(), CheckpointError> {
-        let Some(directory) = &self.settings.checkpoints else {
-            return Ok(());
-        };
-        checkpoint::save_best(&run.driver.masked_model(&run.model), directory)
     }
 }

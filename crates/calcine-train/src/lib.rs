@@ -46,6 +46,7 @@ mod observer;
 mod outcome;
 mod policy;
 mod rate;
+mod run;
 mod source_error;
 #[cfg(feature = "supervised")]
 mod supervised;
@@ -60,7 +61,7 @@ pub use driver::{Driver, Forward, PolicyError};
 pub use evaluate::{Batch, evaluate};
 pub use finite::{NotFinite, check_finite};
 pub use fit::{
-    FitError, FitSettings, ForwardPass, ForwardPasses, Outcome, Run, StopFlag, fit, fit_with,
+    FitError, FitSettings, ForwardPass, ForwardPasses, Outcome, StopFlag, fit, fit_with,
 };
 pub use history::{Criterion, EpochRow, History, MetricError};
 #[cfg(feature = "tensorboard")]
@@ -75,6 +76,7 @@ pub use policy::{
     UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
 };
 pub use rate::{RateEntry, RatePlan};
+pub use run::Run;
 pub use source_error::ActivationSourceError;
 #[cfg(feature = "supervised")]
 pub use supervised::{Compressed, LossStep};
