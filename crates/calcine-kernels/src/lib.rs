@@ -42,6 +42,7 @@ mod avx512;
 mod buffer;
 mod codes;
 mod convolution;
+pub mod fake;
 mod floats;
 pub mod functions;
 mod images;

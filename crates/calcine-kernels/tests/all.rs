@@ -1,6 +1,7 @@
 //! Every kernel against plain loops, on each instruction set that this CPU has.
 
 mod convolution;
+mod fake;
 mod norm;
 
 use calcine_kernels::{

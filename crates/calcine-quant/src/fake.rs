@@ -2,7 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use crate::host::{self, nearest, within};
+use calcine_device::in_host_memory;
+
+use crate::one_pass::{self, Rounding, Scales};
 use crate::{MAX_BITS, Quantizer, Scheme};
 
 /// The lower bound of learned scales: a scale of zero would lead to a division of zero by zero.
@@ -26,13 +28,12 @@ pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Ten
     let scale = f64::from(quantizer.scale);
     let [low, high] = quantizer.centred().map(f64::from);
     let ends = [low * scale, high * scale];
-    let own = *quantizer;
-    let [lowest, highest] = ends.map(|end| end as f32);
-    let in_one_pass = in_host_memory(&x, |x| {
-        let value = nearest(x / own.scale, own.centred()) * own.scale;
-        (value, !((x < lowest) | (x > highest)))
-    });
-    if let Some(fake_quantized) = in_one_pass {
+    let rounding = Rounding::Values {
+        scale: quantizer.scale,
+        ends: quantizer.centred(),
+        bounds: ends.map(|end| end as f32),
+    };
+    if let Some(fake_quantized) = one_pass::round(&x, rounding) {
         return fake_quantized;
     }
     let fake_quantized = (x.clone().detach())
@@ -45,22 +46,6 @@ pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Ten
     } else {
         fake_quantized
     }
-}
-
-/// Replaces the values of a tensor in host memory in one pass. The function also decides where the gradient passes.
-/// `None` for tensors on other devices.
-fn in_host_memory<const D: usize>(
-    x: &Tensor<D>,
-    change: impl Fn(f32) -> (f32, bool) + Sync,
-) -> Option<Tensor<D>> {
-    if !host::reaches(x) {
-        return None;
-    }
-    if !x.is_autodiff() {
-        return Some(host::map(x.clone(), |x| change(x).0));
-    }
-    let replaced = host::replaced(x.clone(), change)?;
-    Some(replaced.through + replaced.rest)
 }
 
 /// The value of a tensor with one element in host memory.
@@ -89,14 +74,10 @@ pub fn fake_quantize_between<const D: usize>(
     scheme: Scheme,
 ) -> Tensor<D> {
     let [scale, below, above] = quantizer_between(ends, bits, scheme);
-    if host::reaches(&x) {
+    if in_host_memory(&x.device()) {
         let [scale, low, high] = [&scale, &below, &above].map(number);
-        let in_one_pass = in_host_memory(&x, |x| {
-            let q = x / scale;
-            let value = nearest(q, [low, high]) * scale;
-            (value, !((q < low) | (q > high)))
-        });
-        if let Some(fake_quantized) = in_one_pass {
+        let ends = [low, high];
+        if let Some(fake_quantized) = one_pass::round(&x, Rounding::Quotients { scale, ends }) {
             return fake_quantized;
         }
     }
@@ -167,6 +148,13 @@ fn scale_over<const D: usize>(length: Tensor<D>, scales: f64) -> Tensor<D> {
 pub fn fake_quantize_rows(rows: Tensor<2>, bits: u8) -> Tensor<2> {
     assert_bits(bits, 2, "a symmetric quantizer");
     let top = f64::from((1_i32 << (bits - 1)) - 1);
+    let rounding = Rounding::Rows {
+        length: rows.dims()[1],
+        top: top as f32,
+    };
+    if let Some(fake_quantized) = one_pass::round(&rows, rounding) {
+        return fake_quantized;
+    }
     let values = rows.clone().detach();
     let scales = scale_over(values.clone().abs().max_dim(1), top);
     let fake_quantized = (values / scales.clone()).round().clamp(-top, top) * scales;
@@ -210,45 +198,21 @@ pub fn lsq_along<const D: usize>(
     let length = scales.dims()[0];
     let count = (x.shape().num_elements() / length) as f64;
     let factor = 1.0 / (count * high.max(1.0)).sqrt();
-    if length == 1
-        && host::reaches(&x)
-        && let Some(fake_quantized) =
-            lsq_in_host_memory(&x, &scales, factor, [low as f32, high as f32])
-    {
+    let scales = positive(scales);
+    let options = Scales {
+        inner: x.dims()[axis + 1..].iter().product(),
+        ends: [low as f32, high as f32],
+        factor,
+    };
+    if let Some(fake_quantized) = one_pass::learned(&x, &scales, options) {
         return fake_quantized;
     }
     let mut shape = [1; D];
     shape[axis] = length;
-    let scales = scaled_gradient(positive(scales), factor).reshape(shape);
+    let scales = scaled_gradient(scales, factor).reshape(shape);
     let inside = clipped(x / scales.clone(), [low, high]);
     let rounded = inside.clone().detach().round();
     straight_through(rounded, inside) * scales
-}
-
-/// LSQ with one scale, in one pass over the values. It computes `x̂ = g + (x̂ − g)·w`, where `g` is `x` within the
-/// range and zero outside, and `w` is 1 with the gradient `factor / s` with respect to the scale `s`. The gradient of
-/// the scale is therefore the sum of `(x̂ − g) / s`, times the factor: `round(x/s) − x/s` within the range, and `low`
-/// or `high` outside.
-fn lsq_in_host_memory<const D: usize>(
-    x: &Tensor<D>,
-    scales: &Tensor<1>,
-    factor: f64,
-    ends: [f32; 2],
-) -> Option<Tensor<D>> {
-    let scales = positive(scales.clone());
-    let scale = number(&scales);
-    let change = |x: f32| {
-        let q = x / scale;
-        let value = nearest(q, ends) * scale;
-        (value, !((q < ends[0]) | (q > ends[1])))
-    };
-    if !x.is_autodiff() {
-        return in_host_memory(x, change);
-    }
-    let replaced = host::replaced(x.clone(), change)?;
-    let none = scales.clone() - scales.detach();
-    let one = none.mul_scalar(factor / f64::from(scale)).add_scalar(1.0);
-    Some(replaced.through + replaced.rest * one.reshape([1; D]))
 }
 
 /// LSQ+ (Bhalgat et al., 2020): [`lsq`] with a learned offset, for values that are not centred on zero, such as the outputs
@@ -298,18 +262,13 @@ pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<
     assert_bits(bits, 1, "PACT's activations");
     let levels = f64::from((1_u32 << bits) - 1);
     let alpha = positive(alpha);
-    let scale = host::reaches(&x).then(|| number(&alpha.clone().detach().div_scalar(levels)));
+    if let Some(fake_quantized) = one_pass::pact(&x, &alpha, levels as f32) {
+        return fake_quantized;
+    }
     let alpha = alpha.reshape([1; D]).expand(x.shape());
     let above = x.clone().detach().greater_equal(alpha.clone().detach());
     let below = x.clone().detach().lower_elem(0.0);
     let clipped = x.mask_fill(below, 0.0).mask_where(above, alpha.clone());
-    if let Some(scale) = scale {
-        let ends = [0.0, levels as f32];
-        let in_one_pass = in_host_memory(&clipped, |x| (nearest(x / scale, ends) * scale, true));
-        if let Some(fake_quantized) = in_one_pass {
-            return fake_quantized;
-        }
-    }
     let scale = alpha.detach().div_scalar(levels);
     let fake_quantized = (clipped.clone().detach() / scale.clone()).round() * scale;
     straight_through(fake_quantized, clipped)
@@ -392,15 +351,11 @@ pub fn wrpn_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     reason = "ends of −1, 0 and 1, and levels of 16 bits"
 )]
 fn levels_between<const D: usize>(x: Tensor<D>, ends: [f64; 2], levels: f64) -> Tensor<D> {
-    let ([low, high], scales) = (ends.map(|end| end as f32), levels as f32);
-    let in_one_pass = in_host_memory(&x, |x| {
-        let value = nearest(
-            within(x, [low, high]) * scales,
-            [low * scales, high * scales],
-        ) / scales;
-        (value, !((x < low) | (x > high)))
-    });
-    if let Some(fake_quantized) = in_one_pass {
+    let rounding = Rounding::Levels {
+        levels: levels as f32,
+        ends: ends.map(|end| end as f32),
+    };
+    if let Some(fake_quantized) = one_pass::round(&x, rounding) {
         return fake_quantized;
     }
     let inside = clipped(x, ends);

@@ -37,11 +37,14 @@ mod distiller;
 mod error;
 mod fake;
 mod fixed;
+#[cfg(feature = "flex")]
+mod flex;
 mod grouped;
 pub mod host;
 mod method;
 mod moving;
 mod observer;
+mod one_pass;
 mod range_estimator;
 mod statistics;
 

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use calcine_quant::{
     Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows,
-    lsq, lsq_initial_scale, lsq_plus, pact, ternary_weight, ttq_weight, unit_activation,
+    lsq, lsq_along, lsq_initial_scale, lsq_plus, pact, ternary_weight, ttq_weight, unit_activation,
     wrpn_weight,
 };
 use calcine_testkit::{device, each, is_reference, values};
@@ -138,6 +138,42 @@ fn a_learned_step_has_the_papers_gradient() {
 }
 
 /// The gradients of all three by the paper's formulas.
+/// A scale for each position of an axis: the first, one between, and the last.
+#[test]
+fn each_position_of_an_axis_has_its_learned_step() {
+    let numbers = numbers();
+    let (low, high) = (-4.0, 3.0);
+    let shape = [3, 4, 5];
+    // The numbers of a position that lie side by side: 4 · 5, 5 and 1.
+    each([(0, 20), (1, 5), (2, 1)], |(axis, inner)| {
+        let steps: Vec<f32> = (0..shape[*axis]).map(|at| 0.3 + 0.2 * at as f32).collect();
+        let of = |at: usize| at / inner % steps.len();
+        let x = leaf(&numbers);
+        let scales = leaf(&steps);
+        let y = lsq_along(x.clone().reshape(shape), scales.clone(), *axis, low, high);
+        let gradients = y.clone().sum().backward();
+        let count = (numbers.len() / steps.len()) as f64;
+        let factor = 1.0 / (count * high).sqrt();
+        let mut expected = vec![0.0; steps.len()];
+        let found = read(y.reshape([numbers.len()]));
+        let of_numbers = read(x.grad(&gradients).unwrap());
+        for (at, x) in numbers.iter().enumerate() {
+            let v = f64::from(x / steps[of(at)]);
+            let q = v.clamp(low, high).round_ties_even();
+            assert!((found[at] - q as f32 * steps[of(at)]).abs() < 1e-6, "{x}");
+            let inside = (low..=high).contains(&v);
+            assert_eq!(of_numbers[at], f32::from(u8::from(inside)), "{x}");
+            expected[of(at)] += factor * if inside { q - v } else { q };
+        }
+        for (found, expected) in read(scales.grad(&gradients).unwrap()).iter().zip(expected) {
+            assert!(
+                (f64::from(*found) - expected).abs() < 1e-4,
+                "{found} for {expected}"
+            );
+        }
+    });
+}
+
 #[test]
 fn a_learned_offset_has_the_papers_gradient() {
     let numbers = numbers();

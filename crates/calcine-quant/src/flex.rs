@@ -1,0 +1,321 @@
+//! Fake-quantization on Burn's flex devices in one pass over the numbers, forward and backward.
+//!
+//! Burn executes one operation at a time, so that fake-quantization composed of its operations passes over memory five to ten times.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::{Autodiff, NodeId};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Backend, Dispatch, DispatchTensor, DispatchTensorKind, Flex, TensorMetadata, backend_extension,
+};
+use burn::tensor::{DType, Tensor, TensorData};
+use calcine_kernels::Isa;
+use calcine_kernels::fake::{
+    Learned, Side, clip, map, map_in_place, nearest, stop, sum_where, symmetric_rows, within,
+};
+
+use crate::one_pass::{Rounding, Scales};
+
+/// A tensor of the flex backend.
+type Flexible = FloatTensor<Flex>;
+
+/// A float tensor of flex with autodiff.
+type Taped<C> = FloatTensor<Autodiff<Flex, C>>;
+
+/// Fake-quantizes numbers whose gradient passes straight through; `None` for tensors that are not 32-bit floats on a flex device.
+pub(crate) fn round<const D: usize>(x: &Tensor<D>, rounding: Rounding) -> Option<Tensor<D>> {
+    let x = x.clone().into_dispatch();
+    is_on_flex(&x).then(|| Tensor::from_dispatch(<Dispatch as FakeQuantize>::round(x, rounding)))
+}
+
+/// PACT: numbers clipped between 0 and `alpha`, and rounded to multiples of `alpha / levels`.
+pub(crate) fn pact<const D: usize>(
+    x: &Tensor<D>,
+    alpha: &Tensor<1>,
+    levels: f32,
+) -> Option<Tensor<D>> {
+    let [x, alpha] = [x.clone().into_dispatch(), alpha.clone().into_dispatch()];
+    (is_on_flex(&x) && is_on_flex(&alpha))
+        .then(|| Tensor::from_dispatch(<Dispatch as FakeQuantize>::pact(x, alpha, levels)))
+}
+
+/// LSQ: numbers on multiples of learned scales.
+pub(crate) fn learned<const D: usize>(
+    x: &Tensor<D>,
+    scales: &Tensor<1>,
+    options: Scales,
+) -> Option<Tensor<D>> {
+    let [x, scales] = [x.clone().into_dispatch(), scales.clone().into_dispatch()];
+    (is_on_flex(&x) && is_on_flex(&scales))
+        .then(|| Tensor::from_dispatch(<Dispatch as FakeQuantize>::learned(x, scales, options)))
+}
+
+/// Whether it is a tensor of 32-bit floats on a flex device.
+fn is_on_flex(tensor: &DispatchTensor) -> bool {
+    let kind = match &tensor.kind {
+        DispatchTensorKind::Autodiff(inner) => inner,
+        kind => kind,
+    };
+    tensor.dtype() == DType::F32 && matches!(kind, DispatchTensorKind::Flex(_))
+}
+
+/// Fake-quantization on the backends that have kernels of Calcine.
+#[backend_extension(Autodiff, Flex)]
+trait FakeQuantize: Backend {
+    fn round(x: FloatTensor<Self>, rounding: Rounding) -> FloatTensor<Self>;
+
+    fn pact(x: FloatTensor<Self>, alpha: FloatTensor<Self>, levels: f32) -> FloatTensor<Self>;
+
+    fn learned(
+        x: FloatTensor<Self>,
+        scales: FloatTensor<Self>,
+        options: Scales,
+    ) -> FloatTensor<Self>;
+}
+
+impl FakeQuantize for Flex {
+    fn round(x: Flexible, rounding: Rounding) -> Flexible {
+        match rounding {
+            Rounding::Values { scale, ends, .. } | Rounding::Quotients { scale, ends } => {
+                replaced(x, |x| nearest(x / scale, ends) * scale)
+            }
+            Rounding::Levels { levels, ends } => replaced(x, |x| level(x, levels, ends)),
+            Rounding::Rows { length, top } => {
+                let x = x.to_contiguous();
+                let values = symmetric_rows(Isa::best(), numbers(&x), length, top);
+                tensor(values, &x)
+            }
+        }
+    }
+
+    fn pact(x: Flexible, alpha: Flexible, levels: f32) -> Flexible {
+        let alpha = number(&alpha);
+        replaced(x, |x| clipped_at(x, alpha, levels).0)
+    }
+
+    fn learned(x: Flexible, scales: Flexible, options: Scales) -> Flexible {
+        let (x, scales) = (x.to_contiguous(), scales.to_contiguous());
+        tensor(options.of(&scales).forward(numbers(&x)), &x)
+    }
+}
+
+impl Scales {
+    fn of<'a>(&self, scales: &'a Flexible) -> Learned<'a> {
+        Learned {
+            isa: Isa::best(),
+            scales: numbers(scales),
+            inner: self.inner,
+            ends: self.ends,
+        }
+    }
+}
+
+/// The nearest multiple of `1 / levels` within whole numbers.
+#[inline(always)]
+fn level(x: f32, levels: f32, ends: [f32; 2]) -> f32 {
+    nearest(within(x, ends) * levels, ends.map(|end| end * levels)) / levels
+}
+
+/// The nearest multiple of `alpha / levels` between 0 and `alpha`, and where the number lies; a number of `alpha` counts as above.
+#[inline(always)]
+fn clipped_at(x: f32, alpha: f32, levels: f32) -> (f32, Side) {
+    let side = if x < 0.0 {
+        Side::Below
+    } else if x >= alpha {
+        Side::Above
+    } else {
+        Side::Inside
+    };
+    let scale = alpha / levels;
+    let value = nearest(within(x, [0.0, alpha]) / scale, [0.0, levels]) * scale;
+    (value, side)
+}
+
+/// The values of a function, in place if nothing else has the numbers.
+fn replaced(mut x: Flexible, function: impl Fn(f32) -> f32 + Sync) -> Flexible {
+    let isa = Isa::best();
+    if x.is_unique() && x.layout().is_dense_unique_storage() {
+        map_in_place(isa, x.storage_mut::<f32>(), function);
+        return x;
+    }
+    let x = x.to_contiguous();
+    tensor(map(isa, numbers(&x), function), &x)
+}
+
+/// A tensor of these numbers, with the shape of another.
+fn tensor(numbers: Vec<f32>, like: &Flexible) -> Flexible {
+    Flexible::from_data(TensorData::new(numbers, like.shape()))
+}
+
+/// The numbers of a tensor without gaps.
+fn numbers(tensor: &Flexible) -> &[f32] {
+    let numbers = tensor.as_slice::<f32>();
+    numbers.expect("32-bit floats without gaps")
+}
+
+/// The only number of a tensor.
+fn number(tensor: &Flexible) -> f32 {
+    numbers(&tensor.to_contiguous())[0]
+}
+
+impl<C: CheckpointStrategy> FakeQuantize for Autodiff<Flex, C> {
+    fn round(x: Taped<C>, rounding: Rounding) -> Taped<C> {
+        match Rounded.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let (y, sides) = rounding.clip(x.into_primitive());
+                prepared.finish(sides, y)
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(<Flex as FakeQuantize>::round(x.into_primitive(), rounding))
+            }
+        }
+    }
+
+    fn pact(x: Taped<C>, alpha: Taped<C>, levels: f32) -> Taped<C> {
+        let nodes = [x.node(), alpha.node()];
+        let (x, alpha) = (x.into_primitive(), alpha.into_primitive());
+        match Clipped.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let (x, alpha) = (x.to_contiguous(), number(&alpha));
+                let function = |x| clipped_at(x, alpha, levels);
+                let (values, sides) = clip(Isa::best(), numbers(&x), function);
+                prepared.finish(sides, tensor(values, &x))
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(<Flex as FakeQuantize>::pact(x, alpha, levels))
+            }
+        }
+    }
+
+    fn learned(x: Taped<C>, scales: Taped<C>, options: Scales) -> Taped<C> {
+        let nodes = [x.node(), scales.node()];
+        let compute = || {
+            let (x, scales) = (x.primitive().clone(), scales.primitive().clone());
+            <Flex as FakeQuantize>::learned(x, scales, options)
+        };
+        match LearnedScales.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut prepared) => {
+                let y = compute();
+                let kept = [prepared.checkpoint(&x), prepared.checkpoint(&scales)];
+                prepared.finish((kept, options), y)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(compute()),
+        }
+    }
+}
+
+impl Rounding {
+    /// The fake-quantized numbers, and where they were clipped if some were.
+    fn clip(self, x: Flexible) -> (Flexible, Option<Vec<u8>>) {
+        if let Self::Rows { .. } = self {
+            return (<Flex as FakeQuantize>::round(x, self), None);
+        }
+        let x = x.to_contiguous();
+        let (isa, of) = (Isa::best(), numbers(&x));
+        let (values, sides) = match self {
+            Self::Values {
+                scale,
+                ends,
+                bounds,
+            } => clip(isa, of, |x| {
+                (nearest(x / scale, ends) * scale, Side::of(x, bounds))
+            }),
+            Self::Quotients { scale, ends } => clip(isa, of, |x| {
+                let quotient = x / scale;
+                (nearest(quotient, ends) * scale, Side::of(quotient, ends))
+            }),
+            Self::Levels { levels, ends } => {
+                clip(isa, of, |x| (level(x, levels, ends), Side::of(x, ends)))
+            }
+            Self::Rows { .. } => unreachable!("rows are not clipped"),
+        };
+        (tensor(values, &x), sides)
+    }
+}
+
+/// The gradient passes where numbers were not clipped.
+#[derive(Debug)]
+struct Rounded;
+
+impl Backward<Flex, 1> for Rounded {
+    type State = Option<Vec<u8>>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<Flex>(&ops.node);
+        let [Some(parent)] = ops.parents else { return };
+        grads.register::<Flex>(parent.id, stopped(dy, ops.state.as_deref()));
+    }
+}
+
+/// The gradients of numbers that were not clipped, and zero for the others.
+fn stopped(dy: Flexible, sides: Option<&[u8]>) -> Flexible {
+    let Some(sides) = sides else { return dy };
+    let mut dx = dy.to_contiguous();
+    // If nothing else has the gradient, its numbers are overwritten.
+    drop(dy);
+    stop(Isa::best(), dx.storage_mut::<f32>(), sides);
+    dx
+}
+
+/// The gradient of the numbers, as of [`Rounded`], and that of their upper bound: the sum of the gradients above it.
+#[derive(Debug)]
+struct Clipped;
+
+impl Backward<Flex, 2> for Clipped {
+    type State = Option<Vec<u8>>;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let [x, alpha] = ops.parents;
+        let sides = ops.state.as_deref();
+        if let Some(alpha) = alpha {
+            let sum = sides.map_or(0.0, |sides| {
+                sum_where(Isa::best(), numbers(&dy), sides, Side::Above)
+            });
+            grads.register::<Flex>(alpha.id, vector(&[sum]));
+        }
+        if let Some(x) = x {
+            grads.register::<Flex>(x.id, stopped(dy, sides));
+        }
+    }
+}
+
+/// The gradients of LSQ.
+#[derive(Debug)]
+struct LearnedScales;
+
+impl Backward<Flex, 2> for LearnedScales {
+    type State = ([NodeId; 2], Scales);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        grads: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let mut dx = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let (kept, options) = ops.state;
+        let kept = kept.map(|id| checkpointer.retrieve_node_output::<Flexible>(id));
+        let [x, scales] = kept.map(|tensor| tensor.to_contiguous());
+        let sums = (options.of(&scales)).backward(numbers(&x), dx.storage_mut::<f32>());
+        let [of_x, of_scales] = ops.parents;
+        if let Some(node) = of_x {
+            grads.register::<Flex>(node.id, dx);
+        }
+        if let Some(node) = of_scales {
+            let sums: Vec<f64> = sums.iter().map(|sum| sum * options.factor).collect();
+            grads.register::<Flex>(node.id, vector(&sums));
+        }
+    }
+}
+
+/// A vector of gradients.
+#[allow(clippy::cast_possible_truncation, reason = "gradients are f32")]
+fn vector(numbers: &[f64]) -> Flexible {
+    let numbers: Vec<f32> = numbers.iter().map(|number| *number as f32).collect();
+    let length = numbers.len();
+    Flexible::from_data(TensorData::new(numbers, [length]))
+}
