@@ -266,7 +266,7 @@ fn updated(update: Update) -> IndexingUpdateOp {
 }
 
 /// Burn's function has the rank of each operand as a type; these have two: all index axes as one, and all axes of a slice
-/// as one.
+/// as one. They are flattened first, because that of ndarray panics for operands that are not contiguous.
 fn scattered(
     x: AnyTensor,
     indices: AnyTensor,
@@ -277,16 +277,22 @@ fn scattered(
     let depth = places.last().copied().unwrap_or(1);
     let count: usize = places[..places.len() - 1].iter().product();
     let rest: usize = shape[depth..].iter().product();
-    let indices = with_rank!(places.len(), M => indices.of::<M, Int>().reshape([count, depth]));
+    let indices = with_rank!(places.len(), M => {
+        indices.of::<M, Int>().reshape([count * depth]).reshape([count, depth])
+    });
     macro_rules! flat {
         ($K:ty) => {{
             with_rank!(depth, E => {
                 const R: usize = E + 1;
                 let mut lengths = [rest; R];
                 lengths[..E].copy_from_slice(&shape[..E]);
-                let x: Tensor<R, $K> = with_rank!(x.rank(), D => x.of::<D, $K>().reshape(lengths));
-                let values: Tensor<2, $K> =
-                    with_rank!(values.rank(), V => values.of::<V, $K>().reshape([count, rest]));
+                let numel: usize = shape.iter().product();
+                let x: Tensor<R, $K> = with_rank!(x.rank(), D => {
+                    x.of::<D, $K>().reshape([numel]).reshape(lengths)
+                });
+                let values: Tensor<2, $K> = with_rank!(values.rank(), V => {
+                    values.of::<V, $K>().reshape([count * rest]).reshape([count, rest])
+                });
                 let y = x.scatter_nd(indices, values, update);
                 with_rank!(shape.len(), D => {
                     let shape: [usize; D] = exactly(&shape);
