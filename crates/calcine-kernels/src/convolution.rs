@@ -1,6 +1,7 @@
 //! Convolutions of floats in training.
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
@@ -11,12 +12,19 @@ use crate::isa::Isa;
 use crate::packed::{BLOCK, Filters};
 use crate::plane::{Plane, Window};
 use crate::products::{Products, add, add_depthwise, tiling};
+use crate::unwritten;
+
+/// Images of a part of a batch, at least: the sums of many small parts would take longer than the products.
+const SAMPLES: usize = 4;
 
 /// Parts of a batch whose sums are taken apart, at most: as many threads share the gradient of a weight.
 const PARTS: usize = 16;
 
 /// Numbers that the sums of all parts take, unless there are two parts only.
 const ALL_SUMS: usize = 1 << 22;
+
+/// Sums of which a task adds those of all parts.
+const ADDED: usize = 1 << 12;
 
 /// Positions whose products are added in registers before they are added to the sums in memory.
 const POSITIONS: usize = 128;
@@ -46,18 +54,12 @@ thread_local! {
 /// let images = |numbers| Images { numbers, order: Order::ChannelsLast };
 /// let (x, w) = ([1.0, 2.0, 4.0], [1.0, 1.0]);
 ///
-/// let mut y = [0.0; 2];
-/// sums.forward(images(&x), &w, None, Order::ChannelsLast, &mut y);
-/// assert_eq!(y, [3.0, 6.0]);
+/// assert_eq!(sums.forward(images(&x), &w, None, Order::ChannelsLast), [3.0, 6.0]);
 ///
 /// // The gradients of y₀ + 10 y₁.
 /// let dy = [1.0, 10.0];
-/// let mut dx = [0.0; 3];
-/// sums.input_gradient(images(&dy), &w, Order::ChannelsLast, &mut dx);
-/// assert_eq!(dx, [1.0, 11.0, 10.0]);
-/// let mut dw = [0.0; 2];
-/// sums.weight_gradient(images(&x), images(&dy), &mut dw);
-/// assert_eq!(dw, [21.0, 42.0]);
+/// assert_eq!(sums.input_gradient(images(&dy), &w, Order::ChannelsLast), [1.0, 11.0, 10.0]);
+/// assert_eq!(sums.weight_gradient(images(&x), images(&dy)), [21.0, 42.0]);
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Convolution {
@@ -111,15 +113,15 @@ impl Convolution {
     /// # Panics
     ///
     /// If a slice has another length than the shapes say.
+    #[must_use]
     pub fn forward(
         &self,
         x: Images<'_>,
         weights: &[f32],
         bias: Option<&[f32]>,
         order: Order,
-        y: &mut [f32],
-    ) {
-        self.samples(x.numbers, self.x, y, self.y);
+    ) -> Vec<f32> {
+        let samples = self.samples(x.numbers, self.x);
         let frame = self.frame();
         let zeros;
         let bias = match bias {
@@ -135,21 +137,24 @@ impl Convolution {
         filters.window.padding = [0; 2];
         let layer = FloatLayer::of_windows(weights, bias, filters, from, to);
         let all = [f32::NEG_INFINITY, f32::INFINITY];
-        y.par_chunks_exact_mut(self.y.numbers())
-            .zip(x.numbers.par_chunks_exact(self.x.numbers()))
-            .for_each(|(y, image)| {
-                with_scratch([from.sample(), self.y.numbers()], |[read, own]| {
-                    frame.fill(self.isa, image, self.x, x.order, read);
-                    match order {
-                        Order::ChannelsLast => layer.run(self.isa, 1, read, all, None, y),
-                        Order::ChannelsFirst => {
-                            layer.run(self.isa, 1, read, all, None, own);
-                            let row = self.y.width * self.y.channels;
-                            unpack(self.isa, own, row, self.y, order, y);
-                        }
+        let write = |start: usize, y: &mut [MaybeUninit<f32>]| {
+            let image = self.image(x.numbers, self.x, start / self.y.numbers());
+            with_scratch([from.sample(), self.y.numbers()], |[read, own]| {
+                frame.fill(self.isa, image, self.x, x.order, read);
+                match order {
+                    Order::ChannelsLast => {
+                        layer.run(self.isa, 1, read, all, None, unwritten::zeros(y));
                     }
-                });
+                    Order::ChannelsFirst => {
+                        layer.run(self.isa, 1, read, all, None, own);
+                        let row = self.y.width * self.y.channels;
+                        unpack(self.isa, own, row, self.y, order, y);
+                    }
+                }
             });
+        };
+        // SAFETY: tasks are whole images, which are zeroed or unpacked whole.
+        unsafe { unwritten::filled(samples * self.y.numbers(), self.y.numbers(), write) }
     }
 
     /// Computes the gradient of `x` from that of `y`: each position of `x` reads the windows that it is part of.
@@ -159,8 +164,9 @@ impl Convolution {
     /// # Panics
     ///
     /// If a slice has another length than the shapes say.
-    pub fn input_gradient(&self, dy: Images<'_>, weights: &[f32], order: Order, dx: &mut [f32]) {
-        self.samples(dy.numbers, self.y, dx, self.x);
+    #[must_use]
+    pub fn input_gradient(&self, dy: Images<'_>, weights: &[f32], order: Order) -> Vec<f32> {
+        let samples = self.samples(dy.numbers, self.y);
         assert_eq!(weights.len(), self.filters.weights(), "weights");
         let stride = self.filters.window.stride;
         let heights = 0..stride[0].min(self.x.height);
@@ -180,20 +186,17 @@ impl Convolution {
         let read = read.max().unwrap_or(0);
         // A phase that begins late ends behind the last row.
         let written = whole.numbers() + stride[0] * row;
-        let direct = stride == [1; 2] && order == Order::ChannelsLast;
-        dx.par_chunks_exact_mut(self.x.numbers())
-            .zip(dy.numbers.par_chunks_exact(self.y.numbers()))
-            .for_each(|(dx, image)| {
-                with_scratch([read, written], |[read, own]| {
-                    let to = if direct { &mut *dx } else { &mut *own };
-                    for phase in &phases {
-                        phase.run(self, image, dy.order, read, to);
-                    }
-                    if !direct {
-                        unpack(self.isa, own, row, self.x, order, dx);
-                    }
-                });
+        let write = |start: usize, dx: &mut [MaybeUninit<f32>]| {
+            let image = self.image(dy.numbers, self.y, start / self.x.numbers());
+            with_scratch([read, written], |[read, own]| {
+                for phase in &phases {
+                    phase.run(self, image, dy.order, read, own);
+                }
+                unpack(self.isa, own, row, self.x, order, dx);
             });
+        };
+        // SAFETY: tasks are whole images, which are unpacked whole.
+        unsafe { unwritten::filled(samples * self.x.numbers(), self.x.numbers(), write) }
     }
 
     /// Computes the gradient of `w`, `dw[o][i][k] = Σ dy[o][p] · x[i][stride · p + dilation · k − padding]`, over all samples and
@@ -202,13 +205,15 @@ impl Convolution {
     /// # Panics
     ///
     /// If a slice has another length than the shapes say.
-    pub fn weight_gradient(&self, x: Images<'_>, dy: Images<'_>, dw: &mut [f32]) {
-        let samples = self.samples(x.numbers, self.x, dy.numbers, self.y);
-        assert_eq!(dw.len(), self.filters.weights(), "weights");
+    #[must_use]
+    pub fn weight_gradient(&self, x: Images<'_>, dy: Images<'_>) -> Vec<f32> {
+        let samples = self.samples(x.numbers, self.x);
+        assert_eq!(samples, self.samples(dy.numbers, self.y), "images");
         let sums = SumsOfWeights::new(self);
-        let parts = (ALL_SUMS / sums.length).clamp(2, PARTS);
+        let parts = samples.div_ceil(SAMPLES).min(PARTS);
+        let parts = (ALL_SUMS / sums.length).clamp(2, parts.max(2));
         let each = samples.div_ceil(parts).max(1);
-        let mut all = vec![0.0; samples.div_ceil(each) * sums.length];
+        let mut all = vec![0.0; samples.div_ceil(each).max(1) * sums.length];
         let images = x.numbers.par_chunks(each * self.x.numbers());
         let gradients = dy.numbers.par_chunks(each * self.y.numbers());
         all.par_chunks_exact_mut(sums.length)
@@ -230,16 +235,25 @@ impl Convolution {
                     }
                 });
             });
+        // The parts one after the other, whoever computed them.
+        let (sum, parts) = all.split_at_mut(sums.length);
+        sum.par_chunks_mut(ADDED).enumerate().for_each(|(at, sum)| {
+            for part in parts.chunks_exact(sums.length) {
+                for (sum, own) in sum.iter_mut().zip(&part[at * ADDED..]) {
+                    *sum += own;
+                }
+            }
+        });
+        let mut dw = vec![0.0; self.filters.weights()];
         let each = dw.len() / self.filters.outputs;
         dw.par_chunks_exact_mut(each)
             .enumerate()
             .for_each(|(output, dw)| {
                 for (at, dw) in dw.iter_mut().enumerate() {
-                    let at = sums.place(output, at);
-                    // The parts one after the other, whoever computed them.
-                    *dw = all.chunks_exact(sums.length).map(|part| part[at]).sum();
+                    *dw = sum[sums.place(output, at)];
                 }
             });
+        dw
     }
 
     /// Computes the gradient of `b`: sums of that of `y`.
@@ -247,46 +261,53 @@ impl Convolution {
     /// # Panics
     ///
     /// If a slice has another length than the shapes say.
-    pub fn bias_gradient(&self, dy: Images<'_>, db: &mut [f32]) {
+    #[must_use]
+    pub fn bias_gradient(&self, dy: Images<'_>) -> Vec<f32> {
+        self.samples(dy.numbers, self.y);
         let (numbers, channels) = (self.y.numbers(), self.y.channels);
-        assert!(dy.numbers.len().is_multiple_of(numbers), "whole images");
-        assert_eq!(db.len(), channels, "a bias for each output");
-        let mut sums = vec![0.0_f32; dy.numbers.len() / numbers * channels];
-        sums.par_chunks_exact_mut(channels)
-            .zip(dy.numbers.par_chunks_exact(numbers))
-            .for_each(|(sums, image)| match dy.order {
-                Order::ChannelsLast => {
-                    for position in image.chunks_exact(channels) {
-                        for (sum, number) in sums.iter_mut().zip(position) {
-                            *sum += number;
+        let of_images: Vec<Vec<f32>> = (dy.numbers.par_chunks_exact(numbers))
+            .map(|image| {
+                let mut sums = vec![0.0; channels];
+                match dy.order {
+                    Order::ChannelsLast => {
+                        for position in image.chunks_exact(channels) {
+                            for (sum, number) in sums.iter_mut().zip(position) {
+                                *sum += number;
+                            }
+                        }
+                    }
+                    Order::ChannelsFirst => {
+                        let planes = image.chunks_exact(numbers / channels);
+                        for (sum, plane) in sums.iter_mut().zip(planes) {
+                            *sum = plane.iter().sum();
                         }
                     }
                 }
-                Order::ChannelsFirst => {
-                    let planes = image.chunks_exact(numbers / channels);
-                    for (sum, plane) in sums.iter_mut().zip(planes) {
-                        *sum = plane.iter().sum();
-                    }
-                }
-            });
-        db.fill(0.0);
-        for image in sums.chunks_exact(channels) {
-            for (db, sum) in db.iter_mut().zip(image) {
-                *db += sum;
+                sums
+            })
+            .collect();
+        let mut all = vec![0.0; channels];
+        for of_image in of_images {
+            for (sum, own) in all.iter_mut().zip(of_image) {
+                *sum += own;
             }
         }
+        all
     }
 
-    /// How many images both slices hold.
-    fn samples(&self, from: &[f32], size: Size, to: &[f32], size_to: Size) -> usize {
-        let samples = from.len() / size.numbers();
+    /// How many images of this size these are.
+    fn samples(&self, numbers: &[f32], size: Size) -> usize {
         assert!(
-            from.len() == samples * size.numbers() && to.len() == samples * size_to.numbers(),
-            "{} and {} numbers of {self:?}",
-            from.len(),
-            to.len()
+            numbers.len().is_multiple_of(size.numbers()),
+            "{} numbers for whole images of {self:?}",
+            numbers.len()
         );
-        samples
+        numbers.len() / size.numbers()
+    }
+
+    /// One of several images.
+    fn image<'a>(&self, numbers: &'a [f32], size: Size, at: usize) -> &'a [f32] {
+        &numbers[at * size.numbers()..][..size.numbers()]
     }
 
     /// What all windows read.

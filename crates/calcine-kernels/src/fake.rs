@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::isa::Isa;
+use crate::unwritten::filled;
 
 /// The numbers that one task processes.
 const TASK: usize = 1 << 14;
@@ -56,13 +57,15 @@ impl Side {
 /// ```
 #[must_use]
 pub fn map(isa: Isa, x: &[f32], function: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
-    filled(x.len(), TASK, |start, y| {
+    let write = |start: usize, y: &mut [MaybeUninit<f32>]| {
         isa.vectorize(|| {
             for (y, x) in y.iter_mut().zip(&x[start..]) {
                 y.write(function(*x));
             }
         });
-    })
+    };
+    // SAFETY: there is a number of `x` for each number of each task.
+    unsafe { filled(x.len(), TASK, write) }
 }
 
 /// Replaces each number by the value of a function.
@@ -172,7 +175,7 @@ pub fn symmetric_rows(isa: Isa, x: &[f32], length: usize, top: f32) -> Vec<f32> 
         let scale = scale_of(of_tasks.reduce(|| 0.0, larger));
         return map(isa, x, |x| change(x, scale));
     }
-    filled(x.len(), task_of(length), |start, values| {
+    let write = |start: usize, values: &mut [MaybeUninit<f32>]| {
         let rows = x[start..].chunks_exact(length);
         isa.vectorize(|| {
             for (values, row) in values.chunks_exact_mut(length).zip(rows) {
@@ -182,7 +185,9 @@ pub fn symmetric_rows(isa: Isa, x: &[f32], length: usize, top: f32) -> Vec<f32> 
                 }
             }
         });
-    })
+    };
+    // SAFETY: tasks are whole rows, and so is `x`.
+    unsafe { filled(x.len(), task_of(length), write) }
 }
 
 /// The largest magnitude; NaN if a number is.
@@ -301,7 +306,7 @@ impl Learned<'_> {
     pub fn forward(&self, x: &[f32]) -> Vec<f32> {
         self.check(x);
         let change = |x: f32, scale: f32| nearest(x / scale, self.ends) * scale;
-        filled(x.len(), self.task(), |start, values| {
+        let write = |start: usize, values: &mut [MaybeUninit<f32>]| {
             self.isa.vectorize(|| {
                 let x = &x[start..][..values.len()];
                 if self.inner == 1 && self.scales.len() > 1 {
@@ -321,7 +326,9 @@ impl Learned<'_> {
                     }
                 }
             });
-        })
+        };
+        // SAFETY: chunks of `x` and of the task have the same lengths, and lines have a number for each scale.
+        unsafe { filled(x.len(), self.task(), write) }
     }
 
     /// The gradients of the scales: the sum of `gradient · (round(x / scale) − x / scale)` over the numbers within the range, and of
@@ -430,25 +437,6 @@ impl Learned<'_> {
 /// The numbers of a task of whole rows.
 fn task_of(row: usize) -> usize {
     (TASK / row).max(1) * row
-}
-
-/// Numbers that a function writes, task by task: it gets the position of the first number of the task, and must write all.
-fn filled(
-    length: usize,
-    task: usize,
-    write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
-) -> Vec<f32> {
-    let mut numbers = Vec::with_capacity(length);
-    let unwritten = &mut numbers.spare_capacity_mut()[..length];
-    if length <= task {
-        write(0, unwritten);
-    } else {
-        let tasks = unwritten.par_chunks_mut(task).enumerate();
-        tasks.for_each(|(at, numbers)| write(at * task, numbers));
-    }
-    // SAFETY: the tasks cover the first `length` elements, and the functions of this module write all elements of theirs.
-    unsafe { numbers.set_len(length) };
-    numbers
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Whole batches of floats, in either order of channels.
 
+use std::mem::MaybeUninit;
+
 use crate::isa::Isa;
 use crate::transpose::{Matrix, transpose};
+use crate::unwritten;
 
 /// How the numbers of an image follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,6 +83,7 @@ impl Frame {
                         columns,
                         pitch: size.height * size.width,
                     };
+                    let inside = unwritten::forgotten(inside);
                     transpose(isa, &image[position..], planes, inside, channels);
                 }
                 Order::ChannelsFirst => {}
@@ -88,21 +92,23 @@ impl Frame {
     }
 }
 
-/// Writes an image in some order, of rows that lie `row` numbers apart, channels last.
+/// Writes all numbers of an image in some order, of rows that lie `row` numbers apart, channels last.
 pub(crate) fn unpack(
     isa: Isa,
     from: &[f32],
     row: usize,
     size: Size,
     order: Order,
-    image: &mut [f32],
+    image: &mut [MaybeUninit<f32>],
 ) {
     let (channels, width) = (size.channels, size.width);
     let length = width * channels;
     for y in 0..size.height {
         let from = &from[y * row..][..length];
         match order {
-            Order::ChannelsLast => image[y * length..][..length].copy_from_slice(from),
+            Order::ChannelsLast => {
+                image[y * length..][..length].write_copy_of_slice(from);
+            }
             Order::ChannelsFirst => {
                 let positions = Matrix {
                     rows: width,

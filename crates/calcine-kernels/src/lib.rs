@@ -16,6 +16,7 @@
 //! | [`functions`] | elementary functions of single floats, whose loops [`Isa::vectorize`] makes vector instructions of |
 //! | [`Convolution`] | a convolution of floats in training: forward, and the gradients of its input, weight and bias |
 //! | [`BatchNorm`], [`Statistics`] | a batch norm of floats in training, with a sum and a rectifier behind it |
+//! | [`fake`] | fake-quantization of floats in training, forward and backward |
 //! | [`Images`], [`Order`] | whole batches of floats, channels first or last |
 //! | [`Plane`], [`Window`], [`Filters`] | how images lie in memory, and what an output reads |
 //! | [`Buffer`] | aligned memory for both kinds of numbers |
@@ -56,6 +57,7 @@ mod products;
 mod rows;
 mod table;
 mod transpose;
+mod unwritten;
 mod winograd;
 
 pub use buffer::Buffer;

@@ -1,5 +1,8 @@
 //! Batch norms in training, with what often follows them.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::isa::Isa;
@@ -23,11 +26,8 @@ const LANES: usize = 16;
 ///
 /// // Two samples of a channel with one position.
 /// let norm = BatchNorm { isa: Isa::best(), channels: 1, area: 1, epsilon: 0.0, relu: false };
-/// let x = [1.0, 3.0];
-/// let statistics = norm.statistics(&x);
+/// let (y, statistics) = norm.forward(&[1.0, 3.0], [&[10.0], &[5.0]], None);
 /// assert_eq!((statistics.mean[0], statistics.variance[0]), (2.0, 1.0));
-/// let mut y = [0.0; 2];
-/// norm.forward(&x, &statistics, [&[10.0], &[5.0]], None, &mut y);
 /// assert_eq!(y, [-5.0, 15.0]);
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -54,97 +54,71 @@ pub struct Statistics {
 }
 
 impl BatchNorm {
-    /// The statistics of a batch.
+    /// Computes `y` with `[γ, β]` and what is added, and the statistics of the batch.
     ///
     /// # Panics
     ///
-    /// If the slice does not hold whole samples.
+    /// If a slice has another length than `x` or than there are channels, or if `x` does not hold whole samples.
     #[must_use]
-    pub fn statistics(&self, x: &[f32]) -> Statistics {
-        let samples = self.samples(x);
-        let of_planes = self.planes(samples, |sample, sums: &mut [[f32; 2]]| {
-            let image = &x[sample * self.sample()..][..self.sample()];
-            for (sums, plane) in sums.iter_mut().zip(image.chunks_exact(self.area)) {
-                let mean = sum(plane, |x| x) / self.area as f32;
-                *sums = [mean, sum(plane, |x| (x - mean) * (x - mean))];
-            }
-        });
-        let all = |channel: usize| of_planes.iter().skip(channel).step_by(self.channels);
-        let count = samples.max(1) as f64;
-        let area = self.area as f64;
-        let (mut means, mut variances) = (Vec::new(), Vec::new());
-        for channel in 0..self.channels {
-            let mean = all(channel).map(|[mean, _]| f64::from(*mean)).sum::<f64>() / count;
-            let squares = all(channel).map(|[of_plane, squares]| {
-                let apart = f64::from(*of_plane) - mean;
-                f64::from(*squares) / area + apart * apart
-            });
-            #[allow(clippy::cast_possible_truncation, reason = "statistics are f32")]
-            let own = [mean, squares.sum::<f64>() / count].map(|number| number as f32);
-            means.push(own[0]);
-            variances.push(own[1]);
-        }
-        Statistics {
-            mean: means,
-            variance: variances,
-        }
-    }
-
-    /// Computes `y` with these statistics, `[γ, β]`, and what is added.
-    ///
-    /// # Panics
-    ///
-    /// If a slice has another length than `x` or than there are channels.
     pub fn forward(
         &self,
         x: &[f32],
-        statistics: &Statistics,
         [gamma, beta]: [&[f32]; 2],
         other: Option<&[f32]>,
-        y: &mut [f32],
-    ) {
-        self.samples(x);
-        assert_eq!(x.len(), y.len(), "results of each number");
+    ) -> (Vec<f32>, Statistics) {
+        let samples = self.samples(x);
+        assert_eq!(
+            [gamma.len(), beta.len()],
+            [self.channels; 2],
+            "numbers of each channel"
+        );
         assert!(
             other.is_none_or(|other| other.len() == x.len()),
             "what is added has the shape of the results"
         );
-        let scales = self.scales(statistics, gamma);
-        assert_eq!(beta.len(), self.channels, "shifts of each channel");
-        let relu = self.relu;
-        let image = |at: usize, y: &mut [f32]| {
-            let range = at * self.sample()..(at + 1) * self.sample();
-            let x = &x[range.clone()];
-            let other = other.map(|other| &other[range]);
-            for channel in 0..self.channels {
-                let plane = channel * self.area..(channel + 1) * self.area;
-                let (mean, scale) = (statistics.mean[channel], scales[channel]);
-                let shift = beta[channel];
-                let (x, y) = (&x[plane.clone()], &mut y[plane.clone()]);
-                let of = |x: f32| (x - mean) * scale + shift;
-                match (other, relu) {
-                    (None, false) => each(x, y, of),
-                    (None, true) => each(x, y, |x| rectified(of(x))),
-                    (Some(other), false) => each_pair(x, &other[plane], y, |x, o| of(x) + o),
-                    (Some(other), true) => {
-                        each_pair(x, &other[plane], y, |x, o| rectified(of(x) + o));
+        let mut y = Vec::with_capacity(x.len());
+        let channels = self.by_channel(&mut y.spare_capacity_mut()[..x.len()]);
+        // A channel after the other: what its statistics have read is still in the cache when it is normalized.
+        let normalize = |(channel, y): (usize, Vec<&mut [MaybeUninit<f32>]>)| {
+            self.isa.vectorize(|| {
+                let [mean, variance] = self.statistics_of(x, samples, channel);
+                let scale = gamma[channel] / (variance + self.epsilon).sqrt();
+                let of = |x: f32| (x - mean) * scale + beta[channel];
+                for (sample, y) in y.into_iter().enumerate() {
+                    let plane = self.plane(sample, channel);
+                    let x = &x[plane.clone()];
+                    let other = other.map(|other| &other[plane]);
+                    match (other, self.relu) {
+                        (None, false) => each(x, y, of),
+                        (None, true) => each(x, y, |x| rectified(of(x))),
+                        (Some(other), false) => each_pair(x, other, y, |x, o| of(x) + o),
+                        (Some(other), true) => {
+                            each_pair(x, other, y, |x, o| rectified(of(x) + o));
+                        }
                     }
                 }
-            }
+                [mean, variance]
+            })
         };
-        if !y.is_empty() {
-            y.par_chunks_exact_mut(self.sample())
-                .enumerate()
-                .for_each(|(at, y)| self.isa.vectorize(|| image(at, y)));
-        }
+        let own: Vec<[f32; 2]> = (channels.into_par_iter().enumerate())
+            .map(normalize)
+            .collect();
+        // SAFETY: each position of each channel of each sample has been written.
+        unsafe { y.set_len(x.len()) };
+        let statistics = Statistics {
+            mean: own.iter().map(|[mean, _]| *mean).collect(),
+            variance: own.iter().map(|[_, variance]| *variance).collect(),
+        };
+        (y, statistics)
     }
 
-    /// The gradients of `[γ, β]`, and of `x` in `dx`, or in the place of the gradient of `y` if there is no `dx`; with it, the
-    /// gradient of `y` becomes that of what was added. `y` is what was computed; without a rectifier it is not looked at.
+    /// The gradients of `[γ, β]`, and that of `x` in the place of the gradient of `y`, or, if something was added, in a vector of its own;
+    /// then the gradient of `y` becomes that of what was added. `y` is what was computed; without a rectifier it is not looked at.
     ///
     /// # Panics
     ///
-    /// If a slice has another length than `x` or than there are channels.
+    /// As [`forward`](Self::forward).
+    #[must_use]
     pub fn backward(
         &self,
         x: &[f32],
@@ -152,151 +126,133 @@ impl BatchNorm {
         statistics: &Statistics,
         gamma: &[f32],
         dy: &mut [f32],
-        mut dx: Option<&mut [f32]>,
-    ) -> [Vec<f32>; 2] {
+        adds: bool,
+    ) -> ([Vec<f32>; 2], Option<Vec<f32>>) {
         let samples = self.samples(x);
-        let lengths = [
-            y.len(),
-            dy.len(),
-            dx.as_ref().map_or(x.len(), |dx| dx.len()),
-        ];
-        assert_eq!(lengths, [x.len(); 3], "gradients of each number");
-        let scales = self.scales(statistics, gamma);
-        let mut of_planes = vec![[0.0_f32; 2]; samples * self.channels];
-        if samples > 0 {
-            of_planes
-                .par_chunks_exact_mut(self.channels)
-                .zip(dy.par_chunks_exact_mut(self.sample()))
-                .enumerate()
-                .for_each(|(at, (sums, dy))| {
-                    let range = at * self.sample()..(at + 1) * self.sample();
-                    let (x, y) = (&x[range.clone()], &y[range]);
-                    self.isa
-                        .vectorize(|| self.reduce(x, y, statistics, dy, sums));
-                });
-        }
-        let count = (samples * self.area).max(1) as f64;
-        let mut gradients = [vec![0.0; self.channels], vec![0.0; self.channels]];
-        // dx = scale · (dy − mean of dy − (x − mean) · slope).
-        let mut terms = vec![[0.0_f32; 3]; self.channels];
-        for channel in 0..self.channels {
-            let mut sums = [0.0_f64; 2];
-            for of_plane in of_planes.iter().skip(channel).step_by(self.channels) {
-                for (sum, own) in sums.iter_mut().zip(of_plane) {
-                    *sum += f64::from(*own);
-                }
-            }
-            let [of_gradients, of_products] = sums;
-            let variance = f64::from(statistics.variance[channel]) + f64::from(self.epsilon);
-            #[allow(clippy::cast_possible_truncation, reason = "gradients are f32")]
-            {
-                gradients[0][channel] = (of_products / variance.sqrt()) as f32;
-                gradients[1][channel] = of_gradients as f32;
-                let slope = of_products / variance / count;
-                terms[channel] = [scales[channel], (of_gradients / count) as f32, slope as f32];
-            }
-        }
-        let own = |at: usize, dy: &mut [f32], dx: Option<&mut [f32]>| {
-            let x = &x[at * self.sample()..][..self.sample()];
-            let term = |channel: usize| {
-                let ([scale, of_gradients, slope], mean) =
-                    (terms[channel], statistics.mean[channel]);
-                move |x: f32, dy: f32| scale * (dy - of_gradients - (x - mean) * slope)
-            };
-            self.isa.vectorize(|| match dx {
-                None => {
-                    for channel in 0..self.channels {
-                        let plane = channel * self.area..(channel + 1) * self.area;
-                        let of = term(channel);
-                        for (dy, x) in dy[plane.clone()].iter_mut().zip(&x[plane]) {
-                            *dy = of(*x, *dy);
-                        }
-                    }
-                }
-                Some(dx) => {
-                    for channel in 0..self.channels {
-                        let plane = channel * self.area..(channel + 1) * self.area;
-                        let (x, dy) = (&x[plane.clone()], &dy[plane.clone()]);
-                        each_pair(x, dy, &mut dx[plane], term(channel));
-                    }
-                }
-            });
-        };
-        if samples > 0 {
-            let gradients = dy.par_chunks_exact_mut(self.sample());
-            match dx.as_mut() {
-                None => gradients.enumerate().for_each(|(at, dy)| own(at, dy, None)),
-                Some(dx) => gradients
-                    .zip(dx.par_chunks_exact_mut(self.sample()))
-                    .enumerate()
-                    .for_each(|(at, (dy, dx))| own(at, dy, Some(dx))),
-            }
-        }
-        gradients
-    }
-
-    /// The gradient through the rectifier, and its sums and those of its products with `x − mean`.
-    #[inline(always)]
-    fn reduce(
-        &self,
-        x: &[f32],
-        y: &[f32],
-        statistics: &Statistics,
-        dy: &mut [f32],
-        sums: &mut [[f32; 2]],
-    ) {
-        for (channel, sums) in sums.iter_mut().enumerate() {
-            let plane = channel * self.area..(channel + 1) * self.area;
-            let dy = &mut dy[plane.clone()];
-            if self.relu {
-                for (dy, y) in dy.iter_mut().zip(&y[plane.clone()]) {
-                    // What is no number keeps its gradient.
-                    *dy = if *y <= 0.0 { 0.0 } else { *dy };
-                }
-            }
-            let mean = statistics.mean[channel];
-            *sums = pair_of_sums(&x[plane], dy, mean);
-        }
-    }
-
-    const fn sample(&self) -> usize {
-        self.channels * self.area
-    }
-
-    fn samples(&self, x: &[f32]) -> usize {
-        assert!(
-            self.isa.is_available() && self.sample() > 0 && x.len().is_multiple_of(self.sample()),
-            "{} numbers for whole samples of {self:?}",
-            x.len()
+        assert_eq!(
+            [y.len(), dy.len()],
+            [x.len(); 2],
+            "gradients of each number"
         );
-        x.len() / self.sample()
-    }
-
-    /// `γ / √(variance + ε)`.
-    fn scales(&self, statistics: &Statistics, gamma: &[f32]) -> Vec<f32> {
         let lengths = [
             gamma.len(),
             statistics.mean.len(),
             statistics.variance.len(),
         ];
         assert_eq!(lengths, [self.channels; 3], "numbers of each channel");
-        let variances = statistics.variance.iter().zip(gamma);
-        let scales = variances.map(|(variance, gamma)| gamma / (variance + self.epsilon).sqrt());
-        scales.collect()
+        let mut dx = Vec::with_capacity(if adds { x.len() } else { 0 });
+        let dx_by_channel = match adds {
+            true => self.by_channel(&mut dx.spare_capacity_mut()[..x.len()]),
+            false => (0..self.channels).map(|_| Vec::new()).collect(),
+        };
+        let own = |(channel, (mut dy, dx)): (usize, (Vec<&mut [f32]>, Vec<_>))| {
+            self.isa.vectorize(|| {
+                let mean = statistics.mean[channel];
+                let mut sums = [0.0_f64; 2];
+                for (sample, dy) in dy.iter_mut().enumerate() {
+                    let plane = self.plane(sample, channel);
+                    if self.relu {
+                        for (dy, y) in dy.iter_mut().zip(&y[plane.clone()]) {
+                            // What is no number keeps its gradient.
+                            *dy = if *y <= 0.0 { 0.0 } else { *dy };
+                        }
+                    }
+                    let of_plane = pair_of_sums(&x[plane], dy, mean);
+                    for (sum, own) in sums.iter_mut().zip(of_plane) {
+                        *sum += f64::from(own);
+                    }
+                }
+                let [of_gradients, of_products] = sums;
+                let count = (samples * self.area).max(1) as f64;
+                let variance = f64::from(statistics.variance[channel]) + f64::from(self.epsilon);
+                let scale = gamma[channel] / (statistics.variance[channel] + self.epsilon).sqrt();
+                // dx = scale · (dy − mean of dy − (x − mean) · slope).
+                #[allow(clippy::cast_possible_truncation, reason = "gradients are f32")]
+                let [of_gamma, of_beta, mean_of_dy, slope] = [
+                    of_products / variance.sqrt(),
+                    of_gradients,
+                    of_gradients / count,
+                    of_products / variance / count,
+                ]
+                .map(|number| number as f32);
+                let of = |x: f32, dy: f32| scale * (dy - mean_of_dy - (x - mean) * slope);
+                if adds {
+                    for (sample, (dy, dx)) in dy.iter().zip(dx).enumerate() {
+                        each_pair(&x[self.plane(sample, channel)], dy, dx, of);
+                    }
+                } else {
+                    for (sample, dy) in dy.iter_mut().enumerate() {
+                        let x = &x[self.plane(sample, channel)];
+                        for (dy, x) in dy.iter_mut().zip(x) {
+                            *dy = of(*x, *dy);
+                        }
+                    }
+                }
+                [of_gamma, of_beta]
+            })
+        };
+        let dy = self.by_channel(dy);
+        let gradients: Vec<[f32; 2]> = (dy.into_par_iter().zip(dx_by_channel).enumerate())
+            .map(own)
+            .collect();
+        let dx = adds.then(|| {
+            // SAFETY: each position of each channel of each sample has been written.
+            unsafe { dx.set_len(x.len()) };
+            dx
+        });
+        let of_all = |at: usize| gradients.iter().map(|own| own[at]).collect();
+        ([of_all(0), of_all(1)], dx)
     }
 
-    /// What a function finds out about each channel of each sample.
-    fn planes(
-        &self,
-        samples: usize,
-        find: impl Fn(usize, &mut [[f32; 2]]) + Sync,
-    ) -> Vec<[f32; 2]> {
-        let mut found = vec![[0.0; 2]; samples * self.channels];
-        found
-            .par_chunks_exact_mut(self.channels)
-            .enumerate()
-            .for_each(|(sample, found)| self.isa.vectorize(|| find(sample, found)));
-        found
+    /// The mean and the biased variance of a channel.
+    #[inline(always)]
+    fn statistics_of(&self, x: &[f32], samples: usize, channel: usize) -> [f32; 2] {
+        let (count, area) = (samples.max(1) as f64, self.area as f64);
+        // The mean of each plane, and the sum of the squares of the differences from it.
+        let of_planes: Vec<[f32; 2]> = (0..samples)
+            .map(|sample| {
+                let plane = &x[self.plane(sample, channel)];
+                let mean = sum(plane, |x| x) / self.area as f32;
+                [mean, sum(plane, |x| (x - mean) * (x - mean))]
+            })
+            .collect();
+        let means = of_planes.iter().map(|[mean, _]| f64::from(*mean));
+        let mean = means.sum::<f64>() / count;
+        let squares = of_planes.iter().map(|[of_plane, squares]| {
+            let apart = f64::from(*of_plane) - mean;
+            f64::from(*squares) / area + apart * apart
+        });
+        #[allow(clippy::cast_possible_truncation, reason = "statistics are f32")]
+        let own = [mean, squares.sum::<f64>() / count].map(|number| number as f32);
+        own
+    }
+
+    /// Where the numbers of a channel of a sample are.
+    const fn plane(&self, sample: usize, channel: usize) -> Range<usize> {
+        let start = (sample * self.channels + channel) * self.area;
+        start..start + self.area
+    }
+
+    /// The planes of each channel.
+    fn by_channel<'a, T>(&self, numbers: &'a mut [T]) -> Vec<Vec<&'a mut [T]>> {
+        let samples = numbers.len() / (self.channels * self.area);
+        let mut channels: Vec<Vec<&mut [T]>> = (0..self.channels)
+            .map(|_| Vec::with_capacity(samples))
+            .collect();
+        for (at, plane) in numbers.chunks_exact_mut(self.area).enumerate() {
+            channels[at % self.channels].push(plane);
+        }
+        channels
+    }
+
+    fn samples(&self, x: &[f32]) -> usize {
+        let sample = self.channels * self.area;
+        assert!(
+            self.isa.is_available() && sample > 0 && x.len().is_multiple_of(sample),
+            "{} numbers for whole samples of {self:?}",
+            x.len()
+        );
+        x.len() / sample
     }
 }
 
@@ -306,16 +262,16 @@ fn rectified(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn each(x: &[f32], y: &mut [f32], of: impl Fn(f32) -> f32) {
+fn each(x: &[f32], y: &mut [MaybeUninit<f32>], of: impl Fn(f32) -> f32) {
     for (y, x) in y.iter_mut().zip(x) {
-        *y = of(*x);
+        y.write(of(*x));
     }
 }
 
 #[inline(always)]
-fn each_pair(a: &[f32], b: &[f32], y: &mut [f32], of: impl Fn(f32, f32) -> f32) {
+fn each_pair(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>], of: impl Fn(f32, f32) -> f32) {
     for (y, (a, b)) in y.iter_mut().zip(a.iter().zip(b)) {
-        *y = of(*a, *b);
+        y.write(of(*a, *b));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Matrices with rows and columns exchanged.
 
+use std::mem::MaybeUninit;
+
 use crate::isa::Isa;
 
 /// Rows and columns of a matrix, and the distance of its rows in memory.
@@ -10,12 +12,18 @@ pub(crate) struct Matrix {
     pub(crate) pitch: usize,
 }
 
-/// Writes the columns of `from` as rows that are `pitch` apart.
+/// Writes the columns of `from` as rows that are `pitch` apart, and nothing between the rows.
 ///
 /// # Panics
 ///
 /// If a slice is too short.
-pub(crate) fn transpose(isa: Isa, from: &[f32], matrix: Matrix, to: &mut [f32], pitch: usize) {
+pub(crate) fn transpose(
+    isa: Isa,
+    from: &[f32],
+    matrix: Matrix,
+    to: &mut [MaybeUninit<f32>],
+    pitch: usize,
+) {
     let Matrix { rows, columns, .. } = matrix;
     if rows == 0 || columns == 0 {
         return;
@@ -41,7 +49,7 @@ pub(crate) fn transpose(isa: Isa, from: &[f32], matrix: Matrix, to: &mut [f32], 
                     eight_by_eight(
                         from,
                         matrix.pitch,
-                        to.as_mut_ptr().add(column * pitch + row),
+                        to.as_mut_ptr().cast::<f32>().add(column * pitch + row),
                         pitch,
                     );
                 }
@@ -51,7 +59,7 @@ pub(crate) fn transpose(isa: Isa, from: &[f32], matrix: Matrix, to: &mut [f32], 
     for row in 0..rows {
         let first = if row < eights[0] { eights[1] } else { 0 };
         for column in first..columns {
-            to[column * pitch + row] = from[row * matrix.pitch + column];
+            to[column * pitch + row].write(from[row * matrix.pitch + column]);
         }
     }
 }

@@ -146,14 +146,10 @@ fn computed(case: &Case, given: &Given, with: &Convolution, orders: [Order; 2]) 
         numbers: &dy,
         order: of_y,
     };
-    let mut y = vec![f32::NAN; given.dy.len()];
-    with.forward(x, &given.w, Some(&given.b), of_y, &mut y);
-    let mut dx = vec![f32::NAN; given.x.len()];
-    with.input_gradient(dy, &given.w, of_x, &mut dx);
-    let mut dw = vec![f32::NAN; given.w.len()];
-    with.weight_gradient(x, dy, &mut dw);
-    let mut db = vec![f32::NAN; given.b.len()];
-    with.bias_gradient(dy, &mut db);
+    let y = with.forward(x, &given.w, Some(&given.b), of_y);
+    let dx = with.input_gradient(dy, &given.w, of_x);
+    let dw = with.weight_gradient(x, dy);
+    let db = with.bias_gradient(dy);
     // Channels last and back: rows and columns exchanged twice.
     let first = |images: Vec<f32>, channels: usize, area: usize, order: Order| match order {
         Order::ChannelsFirst => images,

@@ -134,19 +134,14 @@ impl Planned {
         let shape = self.shape(samples, self.filters.outputs, self.output);
         let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
         let bias = bias.map(|bias| bias.to_contiguous());
-        made(shape, |y| {
-            let bias = bias.as_ref().map(numbers);
-            let first = Order::ChannelsFirst;
-            self.convolution
-                .forward(images(&x), numbers(&weight), bias, first, y);
-        })
+        let bias = bias.as_ref().map(numbers);
+        let y =
+            (self.convolution).forward(images(&x), numbers(&weight), bias, Order::ChannelsFirst);
+        tensor(y, shape)
     }
 }
 
-/// A tensor that a function writes.
-fn made(shape: Vec<usize>, write: impl FnOnce(&mut [f32])) -> Flexible {
-    let mut numbers = vec![0.0; shape.iter().product()];
-    write(&mut numbers);
+fn tensor(numbers: Vec<f32>, shape: Vec<usize>) -> Flexible {
     Flexible::from_data(TensorData::new(numbers, shape))
 }
 
@@ -260,17 +255,17 @@ impl<const N: usize> Backward<Flex, N> for Convolved {
             let gradient = match operand {
                 0 => {
                     let shape = planned.shape(x.shape()[0], filters.inputs, planned.input);
-                    let first = Order::ChannelsFirst;
-                    made(shape, |dx| {
-                        convolution.input_gradient(images(&dy), numbers(&weight), first, dx);
-                    })
+                    let (dy, first) = (images(&dy), Order::ChannelsFirst);
+                    tensor(
+                        convolution.input_gradient(dy, numbers(&weight), first),
+                        shape,
+                    )
                 }
-                1 => made(weight.shape().to_vec(), |dw| {
-                    convolution.weight_gradient(images(&x), images(&dy), dw);
-                }),
-                _ => made(vec![filters.outputs], |db| {
-                    convolution.bias_gradient(images(&dy), db);
-                }),
+                1 => {
+                    let dw = convolution.weight_gradient(images(&x), images(&dy));
+                    tensor(dw, weight.shape().to_vec())
+                }
+                _ => vector(convolution.bias_gradient(images(&dy))),
             };
             grads.register::<Flex>(node.id, gradient);
         }
@@ -339,17 +334,15 @@ fn normalized(
     let shape = x.shape().to_vec();
     let [x, gamma, beta] = [x, gamma, beta].map(Flexible::to_contiguous);
     let other = other.map(Flexible::to_contiguous);
-    let statistics = norm.statistics(numbers(&x));
-    let y = made(shape, |y| {
-        let parameters = [numbers(&gamma), numbers(&beta)];
-        let other = other.as_ref().map(numbers);
-        norm.forward(numbers(&x), &statistics, parameters, other, y);
-    });
-    (y, statistics)
+    let parameters = [numbers(&gamma), numbers(&beta)];
+    let other = other.as_ref().map(numbers);
+    let (y, statistics) = norm.forward(numbers(&x), parameters, other);
+    (tensor(y, shape), statistics)
 }
 
-fn vector(numbers: &[f32]) -> Flexible {
-    Flexible::from_data(TensorData::new(numbers.to_vec(), [numbers.len()]))
+fn vector(numbers: Vec<f32>) -> Flexible {
+    let shape = vec![numbers.len()];
+    tensor(numbers, shape)
 }
 
 /// Batch norms in training on the backends that have kernels of Calcine: results, and the mean and the variance of the batch.
@@ -379,7 +372,7 @@ impl Normalize for Flex {
         norm: Norm,
     ) -> (Flexible, Flexible, Flexible) {
         let (y, own) = normalized(norm, &x, [&gamma, &beta], None);
-        (y, vector(&own.mean), vector(&own.variance))
+        (y, vector(own.mean), vector(own.variance))
     }
 
     fn normalize_and_add(
@@ -390,7 +383,7 @@ impl Normalize for Flex {
         norm: Norm,
     ) -> (Flexible, Flexible, Flexible) {
         let (y, own) = normalized(norm, &x, [&gamma, &beta], Some(&other));
-        (y, vector(&own.mean), vector(&own.variance))
+        (y, vector(own.mean), vector(own.variance))
     }
 }
 
@@ -431,7 +424,8 @@ fn taped_norm<C: CheckpointStrategy, const N: usize>(
     let prepared = Normalized.prepare::<C>(nodes).compute_bound().stateful();
     let parameters = [gamma.primitive(), beta.primitive()];
     let (y, own) = normalized(norm, x.primitive(), parameters, other.as_ref());
-    let [mean, variance] = [&own.mean, &own.variance].map(|own| Taped::<C>::new(vector(own)));
+    let [mean, variance] =
+        [&own.mean, &own.variance].map(|own| Taped::<C>::new(vector(own.clone())));
     let y = match prepared {
         OpsKind::Tracked(mut prepared) => {
             let kept = [prepared.checkpoint(&x), prepared.checkpoint(&gamma)];
@@ -463,23 +457,22 @@ impl<const N: usize> Backward<Flex, N> for Normalized {
         let (x, gamma) = (x.to_contiguous(), gamma.to_contiguous());
         let shape = x.shape().to_vec();
         let adds = ops.parents.get(3).is_some_and(Option::is_some);
-        let mut dx = adds.then(|| vec![0.0; numbers(&x).len()]);
-        let [dgamma, dbeta] = norm.backward(
+        let ([dgamma, dbeta], dx) = norm.backward(
             numbers(&x),
             numbers(y.as_ref().unwrap_or(&x)),
             &statistics,
             numbers(&gamma),
             dy.storage_mut::<f32>(),
-            dx.as_deref_mut(),
+            adds,
         );
-        let dx = dx.map(|dx| Flexible::from_data(TensorData::new(dx, shape)));
+        let dx = dx.map(|dx| tensor(dx, shape));
         let mut dx = Some(dx.unwrap_or_else(|| dy.clone()));
+        let mut of_parameters = [Some(dgamma), Some(dbeta)];
         for (operand, node) in ops.parents.into_iter().enumerate() {
             let Some(node) = node else { continue };
             let gradient = match operand {
                 0 => dx.take(),
-                1 => Some(vector(&dgamma)),
-                2 => Some(vector(&dbeta)),
+                1 | 2 => of_parameters[operand - 1].take().map(vector),
                 _ => Some(dy.clone()),
             };
             if let Some(gradient) = gradient {
