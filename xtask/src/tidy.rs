@@ -29,7 +29,7 @@ const RULES: &[Rule] = &[
     arrows::table_matches_manifests,
     arrows::no_burn_beneath,
     manifests::burn_is_pinned,
-    manifests::burn_features_belong_to_trace,
+    manifests::burn_features_belong_to_few,
     manifests::crates_are_furnished,
     manifests::crates_can_be_published,
     manifests::lints_are_inherited,

@@ -16,7 +16,7 @@ pub(super) fn burn_is_pinned(workspace: &Workspace) -> Vec<Problem> {
             .filter(|dependency| is_burn(dependency))
         {
             // The importer has versions of its own.
-            let uses_insides = package.name.as_str() == "calcine-trace";
+            let uses_insides = !allowed(package.name.as_str()).is_empty();
             let version = match burn.name.as_str() {
                 "burn-onnx" => "=0.22.0",
                 _ if uses_insides && burn.kind == DependencyKind::Normal => "=0.22.1",
@@ -31,12 +31,23 @@ pub(super) fn burn_is_pinned(workspace: &Workspace) -> Vec<Problem> {
     problems
 }
 
-/// The features that expose Burn's insides are for the crate that looks at them.
-pub(super) fn burn_features_belong_to_trace(workspace: &Workspace) -> Vec<Problem> {
-    let packages = workspace.metadata.workspace_packages().into_iter();
-    let others = packages.filter(|package| package.name.as_str() != "calcine-trace");
+/// The crates that use Burn's insides, and the features that expose them: tracing looks at everything, and kernels on flex devices at tensors.
+const INSIDES: [(&str, &[&str]); 2] = [
+    ("calcine-trace", &["capture", "extension", "ir"]),
+    ("calcine-quant", &["extension"]),
+];
+
+/// The features that a crate may enable.
+fn allowed(package: &str) -> &'static [&'static str] {
+    let own = INSIDES.iter().find(|(name, _)| *name == package);
+    own.map_or(&[], |(_, features)| features)
+}
+
+/// The features that expose Burn's insides are for the crates that look at them.
+pub(super) fn burn_features_belong_to_few(workspace: &Workspace) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for package in others {
+    for package in workspace.metadata.workspace_packages() {
+        let allowed = allowed(package.name.as_str());
         let burn = package
             .dependencies
             .iter()
@@ -44,7 +55,13 @@ pub(super) fn burn_features_belong_to_trace(workspace: &Workspace) -> Vec<Proble
         let enabled = burn.flat_map(|burn| &burn.features);
         let passed_on = package.features.values().flatten();
         for feature in insides(enabled, passed_on) {
-            let message = format!("only calcine-trace enables Burn's feature `{feature}`");
+            if allowed.contains(&feature) {
+                continue;
+            }
+            let message = format!(
+                "`{}` enables Burn's feature `{feature}`, which exposes internals",
+                package.name
+            );
             problems.push(Problem::in_file(&manifest(workspace, package), message));
         }
     }
