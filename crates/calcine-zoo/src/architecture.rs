@@ -4,77 +4,83 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use calcine_names::closest;
 
-use crate::plain::Plain;
-use crate::resnet::ResNet;
-use crate::{Classifier, SimpleNetConfig};
+use crate::initial::Layers;
+use crate::{Classifier, MobileNet, MobileNetV2, Plain, ResNet, SimpleNet};
 
-/// The networks that recipes and commands know by name.
-///
-/// # Examples
-///
-/// ```
-/// use calcine_zoo::Architecture;
-///
-/// let architecture: Architecture = "resnet20".parse()?;
-/// assert_eq!(architecture, Architecture::ResNet20);
-/// assert_eq!(architecture.to_string(), "resnet20");
-/// # Ok::<(), calcine_zoo::UnknownArchitecture>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Architecture {
-    /// [`ResNet`] of depth 20, 272 474 trainable parameters.
-    ResNet20,
-    /// [`ResNet`] of depth 32, 466 906 trainable parameters.
-    ResNet32,
-    /// [`ResNet`] of depth 44, 661 338 trainable parameters.
-    ResNet44,
-    /// [`ResNet`] of depth 56, 855 770 trainable parameters.
-    ResNet56,
-    /// [`Plain`] network of depth 20, 269 722 trainable parameters.
-    Plain20,
-    /// [`SimpleNet`](crate::SimpleNet), 62 006 trainable parameters.
-    SimpleNet,
+/// Declares the enum, its list, and the name and the construction of each variant.
+macro_rules! architectures {
+    ($($(#[$doc:meta])+ $variant:ident, $name:literal, $build:expr;)+) => {
+        /// The networks that recipes and commands know by name.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use calcine_zoo::Architecture;
+        ///
+        /// let architecture: Architecture = "resnet20".parse()?;
+        /// assert_eq!(architecture, Architecture::ResNet20);
+        /// assert_eq!(architecture.to_string(), "resnet20");
+        /// # Ok::<(), calcine_zoo::UnknownArchitecture>(())
+        /// ```
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Architecture {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl Architecture {
+            /// All of them, in the order of the enum.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name, as in a recipe.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// Builds the network with initial weights drawn from `seed`, and hands it to `task`.
+            ///
+            /// Each network has a type of its own, so code that learns the name at run time goes through a
+            /// [`ModelTask`], which is generic over that type.
+            pub fn build<T: ModelTask>(self, seed: u64, device: &Device, task: T) -> T::Output {
+                let layers = Layers { seed, device };
+                match self {
+                    $(Self::$variant => task.run(with($build, layers)),)+
+                }
+            }
+        }
+    };
 }
 
-impl Architecture {
-    /// All of them, in the order of the enum.
-    pub const ALL: [Self; 6] = [
-        Self::ResNet20,
-        Self::ResNet32,
-        Self::ResNet44,
-        Self::ResNet56,
-        Self::Plain20,
-        Self::SimpleNet,
-    ];
+fn with<M>(build: impl FnOnce(Layers<'_>) -> M, layers: Layers<'_>) -> M {
+    build(layers)
+}
 
-    /// The name, as in a recipe.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ResNet20 => "resnet20",
-            Self::ResNet32 => "resnet32",
-            Self::ResNet44 => "resnet44",
-            Self::ResNet56 => "resnet56",
-            Self::Plain20 => "plain20",
-            Self::SimpleNet => "simplenet",
-        }
-    }
-
-    /// Builds the network with initial weights drawn from `seed`, and hands it to `task`.
-    ///
-    /// Each network has a type of its own, so code that learns the name at run time goes through a
-    /// [`ModelTask`], which is generic over that type.
-    pub fn build<T: ModelTask>(self, seed: u64, device: &Device, task: T) -> T::Output {
-        match self {
-            Self::ResNet20 => task.run(ResNet::with_blocks(3, seed, device)),
-            Self::ResNet32 => task.run(ResNet::with_blocks(5, seed, device)),
-            Self::ResNet44 => task.run(ResNet::with_blocks(7, seed, device)),
-            Self::ResNet56 => task.run(ResNet::with_blocks(9, seed, device)),
-            Self::Plain20 => task.run(Plain::with_blocks(3, seed, device)),
-            Self::SimpleNet => task.run(SimpleNetConfig::new().with_seed(seed).init(device)),
-        }
-    }
+architectures! {
+    /// [`ResNet`] of depth 20, 272 474 trainable parameters.
+    ResNet20, "resnet20", |layers| ResNet::with_blocks(3, layers);
+    /// [`ResNet`] of depth 32, 466 906 trainable parameters.
+    ResNet32, "resnet32", |layers| ResNet::with_blocks(5, layers);
+    /// [`ResNet`] of depth 44, 661 338 trainable parameters.
+    ResNet44, "resnet44", |layers| ResNet::with_blocks(7, layers);
+    /// [`ResNet`] of depth 56, 855 770 trainable parameters.
+    ResNet56, "resnet56", |layers| ResNet::with_blocks(9, layers);
+    /// [`Plain`] network of depth 20, 269 722 trainable parameters.
+    Plain20, "plain20", |layers| Plain::with_blocks(3, layers);
+    /// [`SimpleNet`], 62 006 trainable parameters.
+    SimpleNet, "simplenet", SimpleNet::with_layers;
+    /// [`MobileNet`] of width 1, 3 217 226 trainable parameters.
+    MobileNet, "mobilenet", |layers| MobileNet::with_quarters(4, layers);
+    /// [`MobileNet`] of width 0.75, 1 824 250 trainable parameters.
+    MobileNet075, "mobilenet_075", |layers| MobileNet::with_quarters(3, layers);
+    /// [`MobileNet`] of width 0.5, 823 722 trainable parameters.
+    MobileNet050, "mobilenet_050", |layers| MobileNet::with_quarters(2, layers);
+    /// [`MobileNet`] of width 0.25, 215 642 trainable parameters.
+    MobileNet025, "mobilenet_025", |layers| MobileNet::with_quarters(1, layers);
+    /// [`MobileNetV2`], 2 236 682 trainable parameters.
+    MobileNetV2, "mobilenet_v2", MobileNetV2::with_layers;
 }
 
 impl fmt::Display for Architecture {
@@ -88,8 +94,9 @@ impl FromStr for Architecture {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL
-            .into_iter()
+            .iter()
             .find(|architecture| architecture.name() == name)
+            .copied()
             .ok_or_else(|| UnknownArchitecture {
                 name: name.to_owned(),
             })
@@ -140,8 +147,7 @@ impl UnknownArchitecture {
     /// The architecture whose name is most like it, if any is similar at all.
     #[must_use]
     pub fn nearest(&self) -> Option<Architecture> {
-        let names = Architecture::ALL.map(Architecture::name);
-        closest(&self.name, names)?.parse().ok()
+        closest(&self.name, names())?.parse().ok()
     }
 }
 
@@ -151,9 +157,15 @@ impl fmt::Display for UnknownArchitecture {
         if let Some(nearest) = self.nearest() {
             write!(f, ", did you mean `{nearest}`?")?;
         }
-        let names = Architecture::ALL.map(Architecture::name).join(", ");
-        write!(f, " (there are: {names})")
+        let names: Vec<&str> = names().collect();
+        write!(f, " (there are: {})", names.join(", "))
     }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    Architecture::ALL
+        .iter()
+        .map(|architecture| architecture.name())
 }
 
 impl std::error::Error for UnknownArchitecture {}
@@ -164,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_name_parses_to_what_displays_it() {
-        for architecture in Architecture::ALL {
+        for &architecture in Architecture::ALL {
             assert_eq!(architecture.to_string().parse(), Ok(architecture));
         }
     }
@@ -175,7 +187,8 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "unknown architecture `ResNet-20`, did you mean `resnet20`? (there are: resnet20, \
-             resnet32, resnet44, resnet56, plain20, simplenet)"
+             resnet32, resnet44, resnet56, plain20, simplenet, mobilenet, mobilenet_075, mobilenet_050, \
+             mobilenet_025, mobilenet_v2)"
         );
         assert_eq!("vgg".parse::<Architecture>().unwrap_err().nearest(), None);
     }

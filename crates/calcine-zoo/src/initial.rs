@@ -28,12 +28,8 @@ impl Layers<'_> {
     pub(crate) fn residual_conv(&self, path: &str, kernel: Kernel) -> Conv2d {
         let [_, outputs] = kernel.channels;
         let deviation = (2.0 / (kernel.size * kernel.size * outputs) as f64).sqrt();
-        let weight = self.parameter(path, "weight", kernel.shape(), |random| {
-            let unit: f64 = StandardNormal.sample(random);
-            unit * deviation
-        });
         Conv2d {
-            weight,
+            weight: self.normal(path, kernel.shape(), deviation),
             ..kernel.config().with_bias(false).init(self.device)
         }
     }
@@ -44,14 +40,22 @@ impl Layers<'_> {
     /// w, b ~ U(-1 / sqrt(in * k^2), 1 / sqrt(in * k^2))
     /// ```
     pub(crate) fn conv(&self, path: &str, kernel: Kernel) -> Conv2d {
-        let [inputs, outputs] = kernel.channels;
-        let fan_in = inputs * kernel.size * kernel.size;
+        let [_, outputs] = kernel.channels;
+        let fan_in = kernel.fan_in();
         let weight = self.uniform(path, "weight", kernel.shape(), fan_in);
         let bias = Some(self.uniform(path, "bias", [outputs], fan_in));
         Conv2d {
             weight,
             bias,
             ..kernel.config().init(self.device)
+        }
+    }
+
+    /// A convolution without bias whose weights are those of [`conv`](Self::conv).
+    pub(crate) fn uniform_conv(&self, path: &str, kernel: Kernel) -> Conv2d {
+        Conv2d {
+            weight: self.uniform(path, "weight", kernel.shape(), kernel.fan_in()),
+            ..kernel.config().with_bias(false).init(self.device)
         }
     }
 
@@ -66,12 +70,41 @@ impl Layers<'_> {
         Linear { weight, bias }
     }
 
+    /// A fully connected layer with biases of zero:
+    ///
+    /// ```text
+    /// w ~ N(0, deviation)
+    /// ```
+    pub(crate) fn normal_linear(
+        &self,
+        path: &str,
+        [inputs, outputs]: [usize; 2],
+        deviation: f64,
+    ) -> Linear {
+        Linear {
+            weight: self.normal(path, [inputs, outputs], deviation),
+            bias: Some(self.parameter(path, "bias", [outputs], |_| 0.0)),
+        }
+    }
+
     /// A batch norm with PyTorch's epsilon and momentum: scale one, shift zero.
     pub(crate) fn batch_norm(&self, channels: usize) -> BatchNorm {
         BatchNormConfig::new(channels)
             .with_epsilon(1e-5)
             .with_momentum(0.1)
             .init(self.device)
+    }
+
+    fn normal<const D: usize>(
+        &self,
+        path: &str,
+        shape: [usize; D],
+        deviation: f64,
+    ) -> Param<Tensor<D>> {
+        self.parameter(path, "weight", shape, |random| {
+            let unit: f64 = StandardNormal.sample(random);
+            unit * deviation
+        })
     }
 
     fn uniform<const D: usize>(
@@ -110,12 +143,42 @@ pub(crate) struct Kernel {
     pub(crate) size: usize,
     pub(crate) stride: usize,
     pub(crate) padding: usize,
+    pub(crate) groups: usize,
 }
 
 impl Kernel {
+    /// Padded with zeros, so that stride 1 keeps the size of the image; for odd sizes.
+    pub(crate) fn padded(channels: [usize; 2], size: usize, stride: usize) -> Self {
+        Self {
+            channels,
+            size,
+            stride,
+            padding: size / 2,
+            groups: 1,
+        }
+    }
+
+    /// 1x1.
+    pub(crate) fn pointwise(channels: [usize; 2]) -> Self {
+        Self::padded(channels, 1, 1)
+    }
+
+    /// 3x3, each channel alone.
+    pub(crate) fn depthwise(channels: usize, stride: usize) -> Self {
+        Self {
+            groups: channels,
+            ..Self::padded([channels; 2], 3, stride)
+        }
+    }
+
     fn shape(self) -> [usize; 4] {
         let [inputs, outputs] = self.channels;
-        [outputs, inputs, self.size, self.size]
+        [outputs, inputs / self.groups, self.size, self.size]
+    }
+
+    /// Inputs of one output.
+    fn fan_in(self) -> usize {
+        self.shape()[1..].iter().product()
     }
 
     fn config(self) -> Conv2dConfig {
@@ -126,5 +189,6 @@ impl Kernel {
         Conv2dConfig::new(self.channels, [self.size, self.size])
             .with_stride([self.stride, self.stride])
             .with_padding(padding)
+            .with_groups(self.groups)
     }
 }

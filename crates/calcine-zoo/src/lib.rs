@@ -14,6 +14,8 @@
 //! | [`ResNetConfig`] | a residual network of any depth |
 //! | [`PlainConfig`] | the same without skips |
 //! | [`SimpleNetConfig`] | a network that trains in seconds |
+//! | [`MobileNetConfig`] | depthwise and pointwise convolutions, of any width |
+//! | [`MobileNetV2Config`] | inverted residuals with linear bottlenecks |
 //! | [`Classifier`] | code that works with all of them |
 //! | [`RESNET20_CIFAR10`] | a trained ResNet-20 |
 //!
@@ -41,12 +43,18 @@
 mod architecture;
 mod classifier;
 mod initial;
+mod layer;
+mod mobilenet;
+mod mobilenet_v2;
 mod plain;
 mod resnet;
 mod simplenet;
 
 pub use architecture::{Architecture, ModelTask, UnknownArchitecture};
 pub use classifier::Classifier;
+pub use layer::Layer;
+pub use mobilenet::{MobileNet, MobileNetConfig, WidthError};
+pub use mobilenet_v2::{InvertedResidual, MobileNetV2, MobileNetV2Config};
 pub use plain::{Plain, PlainBlock, PlainConfig};
 pub use resnet::{DepthError, ResNet, ResNetBlock, ResNetConfig};
 pub use simplenet::{SimpleNet, SimpleNetConfig};

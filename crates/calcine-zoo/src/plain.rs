@@ -35,8 +35,7 @@ pub struct Plain {
 }
 
 impl Plain {
-    pub(crate) fn with_blocks(blocks: usize, seed: u64, device: &Device) -> Self {
-        let layers = Layers { seed, device };
+    pub(crate) fn with_blocks(blocks: usize, layers: Layers<'_>) -> Self {
         let stage = |stage| -> Vec<_> {
             (0..blocks)
                 .map(|block| PlainBlock::at(Place { stage, block }, layers))
@@ -152,10 +151,10 @@ impl PlainConfig {
     ///
     /// If the depth is not `6n + 2` with `n` at least 1.
     pub fn init(&self, device: &Device) -> Result<Plain, DepthError> {
-        Ok(Plain::with_blocks(
-            blocks_per_stage(self.depth)?,
-            self.seed,
+        let layers = Layers {
+            seed: self.seed,
             device,
-        ))
+        };
+        Ok(Plain::with_blocks(blocks_per_stage(self.depth)?, layers))
     }
 }

@@ -42,8 +42,7 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    pub(crate) fn with_blocks(blocks: usize, seed: u64, device: &Device) -> Self {
-        let layers = Layers { seed, device };
+    pub(crate) fn with_blocks(blocks: usize, layers: Layers<'_>) -> Self {
         let stage = |stage| -> Vec<_> {
             (0..blocks)
                 .map(|block| ResNetBlock::at(Place { stage, block }, layers))
@@ -180,11 +179,11 @@ impl ResNetConfig {
     ///
     /// If the depth is not `6n + 2` with `n` at least 1.
     pub fn init(&self, device: &Device) -> Result<ResNet, DepthError> {
-        Ok(ResNet::with_blocks(
-            blocks_per_stage(self.depth)?,
-            self.seed,
+        let layers = Layers {
+            seed: self.seed,
             device,
-        ))
+        };
+        Ok(ResNet::with_blocks(blocks_per_stage(self.depth)?, layers))
     }
 }
 
@@ -215,6 +214,7 @@ pub(crate) const STEM: Kernel = Kernel {
     size: 3,
     stride: 1,
     padding: 1,
+    groups: 1,
 };
 
 /// Blocks in each of the three stages of a network of `depth = 6n + 2`.
@@ -251,12 +251,7 @@ impl Place {
     /// The block's two 3x3 convolutions.
     pub(crate) fn convolutions(self) -> [Kernel; 2] {
         let width = self.width();
-        let plain = Kernel {
-            channels: [width, width],
-            size: 3,
-            stride: 1,
-            padding: 1,
-        };
+        let plain = Kernel::padded([width, width], 3, 1);
         let strided = Kernel {
             channels: [width / 2, width],
             stride: 2,

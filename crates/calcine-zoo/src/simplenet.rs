@@ -41,6 +41,31 @@ pub struct SimpleNet {
 }
 
 impl SimpleNet {
+    pub(crate) fn with_layers(layers: Layers<'_>) -> Self {
+        let conv = |path, channels| {
+            layers.conv(
+                path,
+                Kernel {
+                    channels,
+                    size: 5,
+                    stride: 1,
+                    padding: 0,
+                    groups: 1,
+                },
+            )
+        };
+        let pool = || MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init();
+        Self {
+            conv1: conv("conv1", [3, 6]),
+            pool1: pool(),
+            conv2: conv("conv2", [6, 16]),
+            pool2: pool(),
+            fc1: layers.linear("fc1", [400, 120]),
+            fc2: layers.linear("fc2", [120, 84]),
+            fc3: layers.linear("fc3", [84, CLASSES]),
+        }
+    }
+
     /// The logits of `images`.
     ///
     /// # Shapes
@@ -95,26 +120,6 @@ impl SimpleNetConfig {
             seed: self.seed,
             device,
         };
-        let conv = |path, channels| {
-            layers.conv(
-                path,
-                Kernel {
-                    channels,
-                    size: 5,
-                    stride: 1,
-                    padding: 0,
-                },
-            )
-        };
-        let pool = || MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init();
-        SimpleNet {
-            conv1: conv("conv1", [3, 6]),
-            pool1: pool(),
-            conv2: conv("conv2", [6, 16]),
-            pool2: pool(),
-            fc1: layers.linear("fc1", [400, 120]),
-            fc2: layers.linear("fc2", [120, 84]),
-            fc3: layers.linear("fc3", [84, CLASSES]),
-        }
+        SimpleNet::with_layers(layers)
     }
 }

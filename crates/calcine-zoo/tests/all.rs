@@ -6,6 +6,8 @@
     reason = "tests panic and print; clippy exempts only the test functions themselves"
 )]
 
+use calcine_zoo::Architecture;
+
 mod compute;
 mod counts;
 mod folding;
@@ -16,3 +18,15 @@ mod quantized;
 mod saving;
 mod thinning;
 mod tracing;
+
+/// One small network of each family, for tests that compute with all weights.
+pub(crate) const FAMILIES: [Architecture; 8] = [
+    Architecture::ResNet20,
+    Architecture::ResNet32,
+    Architecture::ResNet44,
+    Architecture::ResNet56,
+    Architecture::Plain20,
+    Architecture::SimpleNet,
+    Architecture::MobileNet025,
+    Architecture::MobileNetV2,
+];

@@ -4,11 +4,13 @@ use burn::tensor::{Device, Tensor};
 use calcine_summary::{ComputeSettings, ComputeTable, compute};
 use calcine_testkit::{each, golden};
 use calcine_trace::trace;
-use calcine_zoo::{Architecture, Classifier, ModelTask};
+use calcine_zoo::{Architecture, Classifier, MobileNetConfig, ModelTask};
 use serde_json::Value;
 
 struct Compute {
     batch: usize,
+    /// Of the square images.
+    side: usize,
     device: Device,
 }
 
@@ -16,7 +18,7 @@ impl ModelTask for Compute {
     type Output = ComputeTable;
 
     fn run<M: Classifier + 'static>(self, model: M) -> ComputeTable {
-        let images = Tensor::zeros([1, 3, 32, 32], &self.device);
+        let images = Tensor::zeros([1, 3, self.side, self.side], &self.device);
         let network = trace(&model, images, M::forward).unwrap();
         let settings = ComputeSettings {
             batch: self.batch,
@@ -30,6 +32,7 @@ fn table(architecture: Architecture, batch: usize) -> ComputeTable {
     let device = Device::flex();
     let task = Compute {
         batch,
+        side: 32,
         device: device.clone(),
     };
     architecture.build(0, &device, task)
@@ -44,8 +47,13 @@ fn weights_and_macs_are_the_published_ones() {
         (Architecture::ResNet56, 851_504, 855_770, 125_747_840),
         (Architecture::Plain20, 268_336, 269_722, 40_551_040),
         (Architecture::SimpleNet, 61_770, 62_006, 651_720),
+        (Architecture::MobileNet, 3_195_328, 3_217_226, 46_354_432),
+        (Architecture::MobileNet075, 1_807_824, 1_824_250, 26_508_288),
+        (Architecture::MobileNet050, 812_768, 823_722, 12_167_168),
+        (Architecture::MobileNet025, 210_160, 215_642, 3_331_072),
+        (Architecture::MobileNetV2, 2_202_560, 2_236_682, 87_976_448),
     ];
-    assert_eq!(published.map(|row| row.0), Architecture::ALL);
+    assert_eq!(published.map(|row| row.0), *Architecture::ALL);
     each(published, |&(architecture, weights, parameters, macs)| {
         let table = table(architecture, 1);
         assert_eq!(
@@ -151,5 +159,25 @@ fn golden_compute_tables() {
     each(cases.filter(|case| ours(case).is_some()), |case| {
         let batch = case["args"]["batch"].as_u64().unwrap() as usize;
         check(&table(ours(case).unwrap(), batch), case);
+    });
+}
+
+#[test]
+fn golden_compute_table_of_a_mobilenet_for_imagenet() {
+    let file = golden::open("compute_summary");
+    let cases = file.having(&["/args/arch", "/expect/rows"]).into_iter();
+    let cases: Vec<_> = cases
+        .filter(|case| case["args"]["arch"] == "mobilenet_050")
+        .collect();
+    assert_eq!(cases.len(), 1);
+    each(cases, |case| {
+        let device = Device::flex();
+        let model = MobileNetConfig::new().with_width(0.5).with_imagenet(true);
+        let compute = Compute {
+            batch: 1,
+            side: 224,
+            device: device.clone(),
+        };
+        check(&compute.run(model.init(&device).unwrap()), case);
     });
 }
