@@ -341,7 +341,7 @@ fn say_profile(args: &Args, profile: &[NodeTime]) {
     for row in profile {
         let seconds = row.time.as_secs_f64();
         let how = row
-            .how
+            .execution
             .as_ref()
             .map_or_else(String::new, |how| format!(", {how}"));
         args.report.say(&format!(
@@ -358,7 +358,7 @@ fn node_json(row: &NodeTime) -> serde_json::Value {
     serde_json::json!({
         "node": row.node,
         "operation": row.operation,
-        "how": row.how.as_ref().map(ToString::to_string),
+        "how": row.execution.as_ref().map(ToString::to_string),
         "microseconds": 1e6 * row.time.as_secs_f64(),
     })
 }

@@ -31,7 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|shape| Array::floats(shape.clone(), vec![0.0; shape.iter().product()]))
         .collect();
     for row in engine.profile(&inputs, 60)? {
-        let how = row.how.map_or("nothing".to_owned(), |how| how.to_string());
+        let how = row
+            .execution
+            .map_or("nothing".to_owned(), |how| how.to_string());
         println!("{:>9.1?} {}: {}, {how}", row.time, row.node, row.operation);
     }
     let mut outputs = engine.run(&inputs)?;

@@ -1,4 +1,4 @@
-//! From a graph to steps.
+//! Compiles a graph into steps.
 
 mod fusion;
 mod images;
@@ -19,18 +19,18 @@ use crate::form::{Form, Layout};
 use crate::model::{Model, Tensor};
 use crate::plain::{self, Operand};
 use crate::plan::Plan;
-use crate::report::How;
+use crate::report::Execution;
 use crate::step::{Place, Step};
 use fusion::Chain;
 
-/// Packed weights, by the position of their node; plans for other batches use them, too.
+/// Packed weights by the position of their node, shared by the plans for all batch sizes.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     codes: HashMap<(usize, Plane, Plane), Arc<CodeLayer>>,
     floats: HashMap<(usize, Plane, Plane), Arc<FloatLayer>>,
 }
 
-/// Compiles a model for a batch of a size.
+/// Compiles a model for one batch size.
 pub(crate) struct Compiler<'a> {
     model: &'a Model,
     isa: Isa,
@@ -40,22 +40,22 @@ pub(crate) struct Compiler<'a> {
     shapes: Vec<Vec<usize>>,
     steps: Vec<Step>,
     forms: HashMap<usize, Vec<(Form, Place)>>,
-    /// What nodes compute of constants alone, by value.
+    /// The results of nodes whose operands are all constant, by value.
     folded: HashMap<usize, Tensor>,
     constants: Vec<Vec<f32>>,
     constant_places: HashMap<usize, Place>,
     borders: Vec<[[usize; 2]; 2]>,
-    /// By the node at which a chain is computed, its last one.
+    /// The chains, by the last of their nodes, at which they are computed.
     chains: HashMap<usize, Chain>,
-    /// Whether the node is part of a chain.
+    /// Whether each node is part of a chain.
     chained: Vec<bool>,
-    how: Vec<Option<How>>,
-    /// The node that steps are for.
+    executions: Vec<Option<Execution>>,
+    /// The node for which steps are being added.
     node: usize,
 }
 
 impl Cache {
-    /// Bytes of all packed weights.
+    /// The number of bytes of all packed weights.
     pub(crate) fn bytes(&self) -> usize {
         let codes = self.codes.values().map(|layer| layer.bytes());
         let floats = self.floats.values().map(|layer| layer.bytes());
@@ -87,7 +87,7 @@ impl<'a> Compiler<'a> {
             borders: vec![[[0; 2]; 2]; graph.values.len()],
             chains: HashMap::new(),
             chained: vec![false; graph.nodes.len()],
-            how: vec![None; graph.nodes.len()],
+            executions: vec![None; graph.nodes.len()],
             node: 0,
         };
         compiler.fold_constants();
@@ -114,7 +114,7 @@ impl<'a> Compiler<'a> {
             compiler.steps,
             outputs,
             compiler.constants,
-            compiler.how,
+            compiler.executions,
         ))
     }
 
@@ -122,7 +122,7 @@ impl<'a> Compiler<'a> {
         &self.shapes[id.0]
     }
 
-    /// A parameter or a constant, or what is computed of them alone.
+    /// The tensor of a parameter or a constant, or the result of a node whose operands are all constant.
     fn tensor(&self, id: ValueId) -> Option<&Tensor> {
         self.folded
             .get(&id.0)
@@ -172,7 +172,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Whether 8 bits hold the integers.
+/// Whether the integers of a quantizer fit 8 bits.
 fn is_byte(quantizer: &Quantizer) -> bool {
     quantizer.high - quantizer.low <= 255
 }

@@ -14,23 +14,24 @@ use crate::compile::{Cache, Compiler};
 use crate::independence::samples_are_independent;
 use crate::model::Model;
 use crate::plan::Plan;
-use crate::report::{How, NodeReport};
+use crate::report::{Execution, NodeReport};
 use crate::step::Work;
 
-/// How an engine runs.
+/// The settings of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// How many threads share the samples of a batch. With one, the caller's thread does all; a batch of one sample always takes one.
+    /// The number of threads among which the samples of a batch are divided. With 1, everything runs on the thread of
+    /// the caller; so does a batch of one sample.
     pub threads: usize,
-    /// The instruction set.
+    /// The instruction set of the kernels.
     pub isa: Isa,
-    /// How many samples go through the network together at most.
+    /// The maximum number of samples that are computed together. Larger batches are divided into chunks of this size.
     pub chunk: usize,
 }
 
 impl Default for Options {
-    /// One thread, the best instruction set of this CPU, and as many samples together as share the weights well.
+    /// One thread, the fastest instruction set that this CPU has, and chunks of 8 samples.
     fn default() -> Self {
         Self {
             threads: 1,
@@ -42,34 +43,34 @@ impl Default for Options {
 
 /// A compiled network.
 ///
-/// Weights are packed once, when it is loaded. Any number of threads may run it at the same time; each run takes memory for its
-/// activations, which the next run uses again.
+/// The weights are packed once, when the network is loaded. Any number of threads may call [`run`](Self::run) at the
+/// same time. Each run allocates memory for its activations, which later runs reuse.
 #[derive(Debug)]
 pub struct Engine {
     model: Model,
     options: Options,
     pool: Option<ThreadPool>,
-    /// Whether parts of a batch can be computed one after the other.
+    /// Whether the samples of a batch can be computed independently of each other.
     independent: bool,
     plans: Mutex<(BTreeMap<usize, Arc<Plan>>, Cache)>,
 }
 
-/// The time that a node takes.
+/// The measured time of a node.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NodeTime {
-    /// Its name.
+    /// The name of the node.
     pub node: String,
-    /// Its operation.
+    /// The operation of the node.
     pub operation: String,
-    /// How it is computed.
-    pub how: Option<How>,
-    /// The time of a batch.
+    /// How the node is executed; `None` if the node is not needed for any output.
+    pub execution: Option<Execution>,
+    /// The median time for a batch.
     pub time: Duration,
 }
 
 impl Engine {
-    /// Loads a network file, float or quantized, for one thread.
+    /// Loads a network file, float or quantized, with the default options (one thread).
     ///
     /// # Errors
     ///
@@ -78,7 +79,7 @@ impl Engine {
         Self::load_with(path, Options::default())
     }
 
-    /// As [`load`](Self::load), with options.
+    /// Like [`load`](Self::load), with options.
     ///
     /// # Errors
     ///
@@ -92,12 +93,12 @@ impl Engine {
         Self::from_bytes(&bytes, options)
     }
 
-    /// Compiles what a network file holds.
+    /// Compiles the network in the bytes of a network file.
     ///
     /// # Errors
     ///
-    /// If the bytes hold no network, if it has an operation that the engine does not compute, or if the CPU does not have the
-    /// instruction set.
+    /// If the bytes contain no network, if the network has an operation that the engine does not support, if the CPU
+    /// does not have the instruction set, or if the threads cannot be started.
     pub fn from_bytes(bytes: &[u8], options: Options) -> Result<Self, EngineError> {
         let model = Model::from_bytes(bytes)?;
         if !options.isa.is_available() {
@@ -125,7 +126,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The operations of the network.
+    /// The graph of the network.
     #[must_use]
     pub const fn graph(&self) -> &Graph {
         &self.model.graph
@@ -137,28 +138,29 @@ impl Engine {
         self.model.is_quantized()
     }
 
-    /// The options that it was loaded with.
+    /// The options with which the network was loaded.
     #[must_use]
     pub const fn options(&self) -> &Options {
         &self.options
     }
 
-    /// Runs the network.
+    /// Runs the network, and returns its outputs as floats.
     ///
     /// # Shapes
     ///
-    /// Those of the network's inputs, for any batch.
+    /// The inputs have the shapes of the network's inputs, with any batch size that is the same for all of them.
     ///
     /// # Errors
     ///
-    /// If number, kinds or shapes of the inputs are others than the network's.
+    /// If the inputs do not have the number, kinds or shapes of the network's inputs.
     pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, EngineError> {
         let mut outputs = Vec::new();
         self.run_into(inputs, &mut outputs)?;
         Ok(outputs)
     }
 
-    /// As [`run`](Self::run), into arrays of an earlier run: then nothing is allocated.
+    /// Like [`run`](Self::run), but writes into the arrays of an earlier run. If their shapes are the same, the outputs
+    /// need no new memory.
     ///
     /// # Errors
     ///
@@ -243,33 +245,34 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether every node is computed exactly: in integers, or by single operations on floats that IEEE 754 rounds correctly.
+    /// Whether every node is computed exactly: in integer arithmetic, or by single float operations whose result IEEE
+    /// 754 defines.
     ///
-    /// Then the outputs are those of `calcine_quantize::Quantized`, bit for bit. Sums of floats and functions such as a sigmoid are not exact:
-    /// their last bit depends on the program that computes them.
+    /// If it is, the outputs are equal to those of `calcine_quantize::Quantized`, bit for bit. Sums of floats and
+    /// functions such as a sigmoid are not exact: their last bit depends on the implementation.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         let Ok(plan) = self.plan(1) else {
             return false;
         };
-        let mut nodes = self.model.graph.nodes.iter().zip(&plan.how);
-        nodes.all(|(node, how)| match how {
+        let mut nodes = self.model.graph.nodes.iter().zip(&plan.executions);
+        nodes.all(|(node, execution)| match execution {
             Some(
-                How::Codes
-                | How::Integers
-                | How::PlainIntegers
-                | How::Moved
-                | How::Copied
-                | How::Fused(_),
+                Execution::Codes
+                | Execution::Integers
+                | Execution::PlainIntegers
+                | Execution::Moved
+                | Execution::Copied
+                | Execution::Fused(_),
             ) => true,
-            Some(How::Table | How::Floats | How::Constant | How::PlainFloats) => {
-                is_correctly_rounded(&node.op)
-            }
+            Some(
+                Execution::Table | Execution::Floats | Execution::Constant | Execution::PlainFloats,
+            ) => is_correctly_rounded(&node.op),
             None => true,
         })
     }
 
-    /// How each node is computed.
+    /// How each node is executed, in the order of execution.
     #[must_use]
     pub fn report(&self) -> Vec<NodeReport> {
         let Ok(plan) = self.plan(1) else {
@@ -279,17 +282,17 @@ impl Engine {
         let rows = nodes.filter_map(|(index, node)| {
             let own = plan.steps.iter().filter(|step| step.node == index);
             let conversions = own.filter(|step| is_conversion(&step.work)).count();
-            plan.how[index].clone().map(|how| NodeReport {
+            plan.executions[index].clone().map(|execution| NodeReport {
                 node: node.name.clone(),
                 operation: node.op.to_string(),
-                how,
+                execution,
                 conversions,
             })
         });
         rows.collect()
     }
 
-    /// Bytes of packed weights, and of activations of a batch that goes through the network together.
+    /// The number of bytes of the packed weights, and of the activations of a run with this batch size on one thread.
     ///
     /// # Errors
     ///
@@ -304,7 +307,7 @@ impl Engine {
         Ok([self.plans().1.bytes(), plan.bytes()])
     }
 
-    /// Runs the network on one thread, so many times, and tells the median time of each node.
+    /// Runs the network on one thread `runs` times, and returns the median time of each node.
     ///
     /// # Errors
     ///
@@ -339,7 +342,7 @@ impl Engine {
             NodeTime {
                 node: node.name.clone(),
                 operation: node.op.to_string(),
-                how: plan.how[index].clone(),
+                execution: plan.executions[index].clone(),
                 time: own.map(|(_, times)| times[times.len() / 2]).sum(),
             }
         });
@@ -350,7 +353,7 @@ impl Engine {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The plan for a batch of this size, which is made once.
+    /// The plan for a batch of this size; it is compiled at the first use.
     fn plan(&self, batch: usize) -> Result<Arc<Plan>, EngineError> {
         let mut plans = self.plans();
         let (plans, cache) = &mut *plans;
@@ -367,7 +370,7 @@ impl Engine {
         Ok(plan)
     }
 
-    /// The size of the batch that these inputs are.
+    /// Checks the inputs, and returns their batch size.
     fn batch(&self, inputs: &[Array]) -> Result<usize, EngineError> {
         let graph = &self.model.graph;
         let expected = |index: usize| {
@@ -383,7 +386,7 @@ impl Engine {
         if inputs.len() != graph.inputs.len() {
             return Err(EngineError::Input {
                 index: inputs.len().min(graph.inputs.len()),
-                found: format!("one of {}", inputs.len()),
+                found: format!("one of {} inputs", inputs.len()),
                 expected: format!("{} inputs", graph.inputs.len()),
             });
         }
@@ -416,7 +419,8 @@ impl Engine {
     }
 }
 
-/// Whether IEEE 754 leaves no choice to a program that computes the operation on floats.
+/// Whether IEEE 754 defines the result of the operation on floats, so that every correct implementation gives the same
+/// bits.
 fn is_correctly_rounded(op: &Op) -> bool {
     match op {
         Op::Map(map) => matches!(
@@ -442,7 +446,7 @@ fn is_correctly_rounded(op: &Op) -> bool {
     }
 }
 
-/// Integers and booleans as floats; nothing of floats.
+/// Converts integers and booleans to floats; returns `None` for floats.
 #[allow(clippy::cast_precision_loss, reason = "positions of axes")]
 fn converted(array: &Array) -> Option<Vec<f32>> {
     match &array.numbers {

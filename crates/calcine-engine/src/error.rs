@@ -1,47 +1,47 @@
 use calcine_format::FileError;
 
-/// A network that cannot be compiled or run.
+/// Why a network cannot be loaded, compiled or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The file system.
+    /// The file cannot be read.
     #[error("{path}: {error}")]
     Io {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What went wrong.
+        /// The cause.
         error: std::io::Error,
     },
-    /// A file that holds no network, or one whose parts do not fit.
+    /// The bytes contain no network, or one whose parts are inconsistent.
     #[error(transparent)]
     File(#[from] FileError),
-    /// An operation that the engine does not have.
-    #[error("`{node}` is {operation}, which the engine does not compute")]
+    /// The network has an operation that the engine does not support.
+    #[error("the node `{node}` is {operation}, which the engine does not support")]
     Unsupported {
-        /// The node.
+        /// The name of the node.
         node: String,
-        /// What it computes, and of what.
+        /// The operation, with the shapes of its operands.
         operation: String,
     },
-    /// Inputs that do not fit the network.
+    /// The inputs do not match those of the network.
     #[error("input {index} is {found}, expected {expected}")]
     Input {
-        /// Which one.
+        /// The position of the input.
         index: usize,
-        /// What it is.
+        /// The kind and shape of the input.
         found: String,
-        /// What the network takes.
+        /// The kind and shape that the network expects.
         expected: String,
     },
-    /// An instruction set that the CPU does not have.
-    #[error("this CPU has no {0}")]
+    /// The CPU does not have the instruction set.
+    #[error("this CPU does not have the instruction set {0}")]
     Isa(calcine_kernels::Isa),
-    /// Threads that could not be started.
-    #[error("{threads} threads: {error}")]
+    /// The threads cannot be started.
+    #[error("{threads} threads cannot be started: {error}")]
     Threads {
-        /// How many were asked for.
+        /// The requested number of threads.
         threads: usize,
-        /// What went wrong.
+        /// The cause.
         error: String,
     },
 }

@@ -1,21 +1,21 @@
-//! How a value lies in memory while a network runs.
+//! The layouts of values in memory while a network runs.
 
 use calcine_format::Quantizer;
 use calcine_kernels::{Isa, Plane};
 
-/// How a value lies in memory, and what its numbers stand for.
+/// The layout of a value in memory, and the quantizer of its numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Form {
     pub(crate) layout: Layout,
-    /// What its integers stand for, if they are: 8-bit ones less the smallest in a [`Layout::Codes`], `q − zero_point` as floats in
-    /// the others.
+    /// The quantizer, if the numbers are integers: `q − low` in 8 bits for [`Layout::Codes`], and `q − zero_point` as
+    /// floats for the other layouts.
     pub(crate) quantizer: Option<Quantizer>,
 }
 
-/// Where the numbers of a value are.
+/// The order and type of the numbers of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Layout {
-    /// Floats in row-major order, as the graph has the shape.
+    /// Floats in row-major order, with the shape of the graph's value.
     Plain,
     /// Floats, channels last.
     Floats(Image),
@@ -23,16 +23,17 @@ pub(crate) enum Layout {
     Codes(Image),
 }
 
-/// A value as images.
+/// The layout of a value as images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Image {
     pub(crate) plane: Plane,
-    /// Whether the graph has the channels last, too, as the rows of a linear layer.
+    /// Whether the channels are the last axis in the graph, too, as for the rows of a linear layer.
     pub(crate) rows: bool,
 }
 
 impl Image {
-    /// A value `[samples, channels, …]` of up to two more axes, or `[samples, …, channels]`.
+    /// The images of a value `[samples, channels, …]` with up to two more axes or, for `rows`, `[samples, …,
+    /// channels]`.
     pub(crate) fn from_shape(shape: &[usize], rows: bool) -> Option<Self> {
         let plane = match (shape, rows) {
             (&[_, channels], _) => Plane::new(1, 1, channels),
@@ -47,7 +48,7 @@ impl Image {
         Some(Self { plane, rows })
     }
 
-    /// Integers fill groups of four channels.
+    /// The layout of 8-bit integers, which are padded to groups of four channels.
     pub(crate) fn of_codes(mut self) -> Self {
         self.plane.pitch = self.plane.channels.next_multiple_of(4);
         self
@@ -58,13 +59,13 @@ impl Image {
         self
     }
 
-    /// Numbers of so many samples.
+    /// The length of the memory of a number of samples.
     pub(crate) fn length(&self, samples: usize) -> usize {
         samples * self.plane.sample()
     }
 
-    /// Writes row-major numbers into images, and converts each of them. What the gaps between the channels of two positions hold is not
-    /// specified.
+    /// Writes row-major numbers into images, converting each of them. The padding between the channels of neighbouring
+    /// positions has unspecified contents.
     #[inline(always)]
     pub(crate) fn copy_from_plain<X: Copy, Y: Copy + Default>(
         &self,
@@ -95,7 +96,7 @@ impl Image {
         );
     }
 
-    /// Writes the numbers of images in row-major order, and converts each of them.
+    /// Writes the numbers of images in row-major order, converting each of them.
     #[inline(always)]
     pub(crate) fn copy_to_plain<X: Copy, Y>(
         &self,
@@ -138,8 +139,8 @@ impl Image {
         );
     }
 
-    /// Writes a row of each channel into a row of an image. Neighbours of a row are next to each other, and so many numbers are from
-    /// a channel to the next one.
+    /// Writes one row of each channel into a row of an image. Neighbours in a row of the source are contiguous, and
+    /// `step` is the distance between channels.
     #[inline(always)]
     fn interleave<X: Copy, Y: Copy + Default>(
         &self,
@@ -148,7 +149,7 @@ impl Image {
         image: &mut [Y],
         convert: impl Fn(X) -> Y + Copy,
     ) {
-        /// Positions that are converted together.
+        /// The number of positions that are converted together.
         const BLOCK: usize = 64;
         let Plane {
             width,
@@ -196,7 +197,7 @@ impl Image {
         }
     }
 
-    /// How row-major numbers lie.
+    /// The order of the channels in row-major numbers.
     fn order(&self) -> Order {
         let Plane { height, width, .. } = self.plane;
         match self.rows || height * width == 1 {
@@ -207,7 +208,8 @@ impl Image {
         }
     }
 
-    /// The numbers of a line of [`Order::ChannelsLast`]: of as many positions as are next to each other without a gap.
+    /// The number of contiguous numbers in a line of [`Order::ChannelsLast`]: those of all positions that follow each
+    /// other without padding.
     fn line_length(&self) -> usize {
         let Plane {
             height,
@@ -221,13 +223,13 @@ impl Image {
         }
     }
 
-    /// Whether the numbers of an image have no gaps.
+    /// Whether the numbers of an image are contiguous, without padding or border.
     fn is_dense(&self) -> bool {
         self.plane.is_borderless() && self.plane.pitch == self.plane.channels
     }
 
-    /// The positions of lines in row-major numbers and in images: of rows of all channels, or of the numbers of
-    /// [`line_length`](Self::line_length).
+    /// The offsets of lines in row-major numbers and in images. A line is a row of all channels, or as many numbers as
+    /// [`line_length`](Self::line_length) says.
     fn lines(&self, samples: usize) -> impl Iterator<Item = [usize; 2]> + '_ {
         let Plane {
             height,
@@ -256,19 +258,19 @@ impl Image {
     }
 }
 
-/// How numbers lie in row-major order.
+/// The order of channels and positions in row-major numbers.
 #[derive(Debug, Clone, Copy)]
 enum Order {
-    /// The channels of a position are next to each other.
+    /// The channels of a position are contiguous.
     ChannelsLast,
-    /// The positions of a channel are, and so many numbers are from a channel to the next.
+    /// The positions of a channel are contiguous; contains the distance between channels.
     ChannelsFirst { channel: usize },
 }
 
-/// The integers of an 8-bit quantizer. They are stored less the smallest one, so that a stored integer is `0 … 255`.
+/// The integers of an 8-bit quantizer. They are stored as `q − low`, so that a stored integer is in `0 … 255`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CodeRange {
-    /// The smallest and the largest integer, less the zero point.
+    /// The smallest and the largest integer minus the zero point.
     pub(crate) ends: [f32; 2],
     /// The stored integer that represents zero.
     pub(crate) zero: i32,
@@ -282,18 +284,19 @@ impl CodeRange {
         }
     }
 
-    /// The stored integer that is nearest to a multiple of the scale; that of zero if it is no number.
+    /// The stored integer that is nearest to a multiple of the scale, ties to even; the one that represents zero for
+    /// NaN.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "modulo 256")]
     pub(crate) fn encode(self, multiple: f32) -> u8 {
         let multiple = if multiple.is_nan() { 0.0 } else { multiple };
-        // The bits of the sum with the rounder end with those of the whole number.
+        // The lowest bits of the sum with the rounder are those of the integer.
         let whole = within(multiple, self.ends) + ROUNDER;
         whole.to_bits().wrapping_add_signed(self.zero) as u8
     }
 }
 
-/// The multiple of the scale that a stored integer represents, if `zero` represents zero.
+/// The multiple of the scale that a stored integer represents, where `zero` is the stored integer that represents zero.
 #[inline(always)]
 #[allow(clippy::cast_precision_loss, reason = "of 9 bits")]
 pub(crate) fn decode(code: u8, zero: i32) -> f32 {
@@ -305,16 +308,18 @@ pub(crate) fn zero_code(quantizer: Quantizer) -> i32 {
     quantizer.zero_point - quantizer.low
 }
 
-/// Added to a number up to 2²² in magnitude, it leaves the nearest whole number in the last bits, ties to even.
+/// `1.5 · 2²³`: the sum of this and a number up to 2²² in magnitude has the nearest integer (ties to even) in its
+/// lowest bits.
 const ROUNDER: f32 = 12_582_912.0;
 
-/// The nearest whole number between the ends, as the simulation computes it.
+/// The nearest integer, ties to even, after clamping `x` to a range; computed like the simulation in
+/// `calcine-quantize`.
 #[inline(always)]
 pub(crate) fn nearest(x: f32, ends: [f32; 2]) -> f32 {
     (within(x, ends) + ROUNDER) - ROUNDER
 }
 
-/// `x` between two numbers; what is no number stays so.
+/// Clamps `x` to a range. NaN stays NaN.
 #[inline(always)]
 fn within(x: f32, [low, high]: [f32; 2]) -> f32 {
     let x = if x < low { low } else { x };

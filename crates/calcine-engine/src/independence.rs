@@ -1,12 +1,12 @@
-//! Whether the samples of a batch can be computed apart.
+//! Whether the samples of a batch can be computed independently of each other.
 
 use calcine_graph::{Extent, Graph, Node, Op, Value, ValueId};
 
 use crate::model::Model;
 
-/// Whether the results of each sample are the same without the other samples: every value has at most one axis whose length depends on the
-/// batch, the samples follow each other along it, and no operation combines elements of different samples. Inputs and outputs have it
-/// as their first axis.
+/// Whether the results of each sample do not depend on the other samples: every value has at most one axis whose length
+/// depends on the batch, the samples follow each other along that axis, and no operation combines elements of different
+/// samples. Inputs and outputs must have that axis as their first one.
 pub(crate) fn samples_are_independent(model: &Model) -> bool {
     let graph = &model.graph;
     let first = |id: &ValueId| batch_axis(graph.value(*id)) == Ok(Some(0));
@@ -20,11 +20,11 @@ pub(crate) fn samples_are_independent(model: &Model) -> bool {
             .all(|node| keeps_samples_apart(graph, node))
 }
 
-/// More axes than one depend on the batch, or the length of one is not proportional to it.
+/// More than one axis depends on the batch, or the length of the axis is not proportional to the batch.
 #[derive(Debug, PartialEq, Eq)]
 struct NoBatchAxis;
 
-/// The axis along which the samples of a value follow each other, if it has one.
+/// The axis along which the samples of a value follow each other, if there is one.
 fn batch_axis(value: &Value) -> Result<Option<usize>, NoBatchAxis> {
     let mut found = None;
     for (axis, extent) in value.shape.iter().enumerate() {
@@ -39,7 +39,7 @@ fn batch_axis(value: &Value) -> Result<Option<usize>, NoBatchAxis> {
     Ok(found)
 }
 
-/// Whether an operation combines no elements of different samples, and leaves them in their order.
+/// Whether an operation combines no elements of different samples, and keeps the samples in order.
 fn keeps_samples_apart(graph: &Graph, node: &Node) -> bool {
     let output = graph.value(node.output);
     let axes: Result<Vec<_>, _> = node

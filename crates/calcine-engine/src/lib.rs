@@ -1,4 +1,5 @@
-//! Runs networks that Calcine has saved on CPUs, float or quantized, in real integers, without Burn.
+//! Runs networks that Calcine has saved on CPUs, without Burn: float networks in float, and quantized networks in
+//! integer arithmetic.
 //!
 //! # Should I use this crate?
 //!
@@ -10,14 +11,15 @@
 //! | [`Engine`] | a compiled network: load it, run it |
 //! | [`Options`], [`Isa`] | threads, and the instruction set |
 //! | [`Array`], [`Numbers`] | inputs and outputs |
-//! | [`NodeReport`], [`How`], [`NodeTime`] | how each node is computed, and how long it takes |
-//! | [`EngineError`] | what is wrong with a file or an input |
+//! | [`NodeReport`], [`Execution`], [`NodeTime`] | how each node is executed, and how long it takes |
+//! | [`EngineError`] | why a network cannot be loaded or run |
 //!
 //! # Arithmetic
 //!
-//! A quantized network computes what `docs/arithmetic.md` specifies: convolutions, linear layers, sums, products, means, pools and
-//! concatenations give the integers of `calcine_quantize::Quantized::forward`, bit for bit. Functions such as a sigmoid, a softmax or
-//! a layer norm are computed in float by this crate's own code, whose last bit may differ from Burn's.
+//! A quantized network computes what `docs/arithmetic.md` specifies. The results of convolutions, linear layers, sums,
+//! products, means, pools and concatenations are the integers of `calcine_quantize::Quantized::forward`, bit for bit.
+//! Functions such as a sigmoid, a softmax or a layer norm are computed in float by this crate's own code, whose last
+//! bit may differ from Burn's.
 //!
 //! # Examples
 //!
@@ -48,4 +50,4 @@ pub use calcine_format::{Array, Numbers};
 pub use calcine_kernels::Isa;
 pub use engine::{Engine, NodeTime, Options};
 pub use error::EngineError;
-pub use report::{How, NodeReport};
+pub use report::{Execution, NodeReport};

@@ -1,4 +1,4 @@
-//! A network from a file of either form.
+//! Loads a network from the file of a float or a quantized network.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use calcine_format::{
 };
 use calcine_graph::{Graph, ValueId};
 
-/// A tensor in floats, whatever its elements are.
+/// A tensor whose elements are stored as floats, whatever their kind is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tensor {
     pub(crate) shape: Vec<usize>,

@@ -1,6 +1,6 @@
-//! Every operation on floats in row-major order: what is not computed as images.
+//! Operations on floats in row-major order, for everything that is not computed on images.
 //!
-//! Integers and booleans are stored as floats, such as positions of axes and masks.
+//! Integers and booleans, such as indices and masks, are stored as floats.
 
 mod index;
 mod moves;
@@ -18,14 +18,14 @@ use strided::{broadcast_strides, to_isize};
 pub(crate) use strided::{gather, zip};
 use windows::{adaptive, convolve, pooled, transposed};
 
-/// A tensor that an operation reads.
+/// An operand: the numbers and the shape of a tensor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operand<'a> {
     pub(crate) numbers: &'a [f32],
     pub(crate) shape: &'a [usize],
 }
 
-/// Whether [`evaluate`] computes an operation.
+/// Whether [`evaluate`] supports an operation.
 pub(crate) fn is_supported(op: &Op) -> bool {
     !matches!(
         op,
@@ -41,7 +41,7 @@ pub(crate) fn is_supported(op: &Op) -> bool {
     )
 }
 
-/// Computes an operation of [`is_supported`] ones.
+/// Computes an operation that [`is_supported`].
 #[allow(clippy::too_many_lines, reason = "an operation each")]
 pub(crate) fn evaluate(
     isa: Isa,
@@ -134,7 +134,7 @@ pub(crate) fn evaluate(
             );
         }
         Op::Zip(Arithmetic::PRelu) => {
-            // One slope, or one for each position of the second axis.
+            // One slope, or one for each index of the second axis.
             let mut slopes = vec![1; shape.len()];
             if let Some(channels) = slopes.get_mut(1) {
                 *channels = x[1].numbers.len();
@@ -289,7 +289,7 @@ pub(crate) fn evaluate(
     }
 }
 
-/// A number as an operand.
+/// An operand with a single number.
 fn single(number: &[f32; 1]) -> Operand<'_> {
     Operand {
         numbers: number,
@@ -297,7 +297,8 @@ fn single(number: &[f32; 1]) -> Operand<'_> {
     }
 }
 
-/// The indices of the left and of the right matrix of each product of the last two axes; leading axes are broadcast.
+/// The indices of the left and the right matrix of each product. Matrices are the last two axes; the leading axes are
+/// broadcast.
 pub(crate) fn matrix_pairs(a: &[usize], b: &[usize], shape: &[usize]) -> Vec<(usize, usize)> {
     let leading = |shape: &[usize]| shape[..shape.len() - 2].to_vec();
     let [a, b, shape] = [a, b, shape].map(leading);
@@ -312,7 +313,7 @@ pub(crate) fn matrix_pairs(a: &[usize], b: &[usize], shape: &[usize]) -> Vec<(us
     pairs
 }
 
-/// The products of the last two axes, of constants.
+/// The matrix products of constants, over the last two axes.
 fn matmul(a: Operand<'_>, b: Operand<'_>, y: &mut [f32], shape: &[usize]) {
     let rank = shape.len();
     let [rows, columns] = [shape[rank - 2], shape[rank - 1]];

@@ -1,4 +1,4 @@
-//! A compiled network for a batch of a size.
+//! A network that is compiled for one batch size.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 
 use calcine_kernels::{Buffer, Isa};
 
-use crate::report::How;
+use crate::report::Execution;
 use crate::step::{Memory, Place, Step};
 
-/// Steps, and the memory that they need.
+/// The steps of a compiled network, and the memory that they need.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
-    /// Where results are, and their shapes.
+    /// The places of the network's outputs, and their shapes.
     outputs: Vec<(Place, Vec<usize>)>,
     constants: Vec<Vec<f32>>,
-    /// How each node is computed.
-    pub(crate) how: Vec<Option<How>>,
-    /// Bytes of each slot.
+    /// How each node is executed.
+    pub(crate) executions: Vec<Option<Execution>>,
+    /// The number of bytes of each slot.
     slots: Vec<usize>,
-    /// Memory of runs that are over.
+    /// The memory of earlier runs, for reuse.
     spare: Mutex<Vec<Vec<Buffer>>>,
 }
 
@@ -29,7 +29,7 @@ impl Plan {
         mut steps: Vec<Step>,
         mut outputs: Vec<(Place, Vec<usize>)>,
         constants: Vec<Vec<f32>>,
-        how: Vec<Option<How>>,
+        executions: Vec<Option<Execution>>,
     ) -> Self {
         remove_unused(&mut steps, &outputs);
         let slots = share(&mut steps, &mut outputs);
@@ -37,13 +37,13 @@ impl Plan {
             steps,
             outputs,
             constants,
-            how,
+            executions,
             slots,
             spare: Mutex::default(),
         }
     }
 
-    /// Bytes of activations that a run needs.
+    /// The number of bytes of activations that a run needs.
     pub(crate) fn bytes(&self) -> usize {
         self.slots.iter().sum()
     }
@@ -52,7 +52,8 @@ impl Plan {
         self.outputs.iter().map(|(_, shape)| &shape[..])
     }
 
-    /// Runs all steps. `take` is given each output's numbers, and `timed` each step's times if it is given.
+    /// Runs all steps. `take` is called with the numbers of each output. If `timed` is `Some`, the time of each step is
+    /// appended to it.
     pub(crate) fn run(
         &self,
         isa: Isa,
@@ -92,7 +93,7 @@ impl Plan {
     }
 }
 
-/// Removes steps whose results nothing reads.
+/// Removes steps whose results are not read.
 fn remove_unused(steps: &mut Vec<Step>, outputs: &[(Place, Vec<usize>)]) {
     let mut read: HashSet<Place> = outputs.iter().map(|(place, _)| *place).collect();
     let mut kept = vec![false; steps.len()];
@@ -106,7 +107,8 @@ fn remove_unused(steps: &mut Vec<Step>, outputs: &[(Place, Vec<usize>)]) {
     steps.retain(|_| kept.next().unwrap_or(true));
 }
 
-/// Gives results that are not needed at the same time the same memory. Returns the bytes of each slot.
+/// Assigns the results of steps to slots, so that results that are not needed at the same time share memory. Returns
+/// the number of bytes of each slot.
 fn share(steps: &mut [Step], outputs: &mut [(Place, Vec<usize>)]) -> Vec<usize> {
     let mut last: HashMap<usize, usize> = HashMap::new();
     for (at, step) in steps.iter().enumerate() {
@@ -126,7 +128,7 @@ fn share(steps: &mut [Step], outputs: &mut [(Place, Vec<usize>)]) -> Vec<usize> 
     let mut free: Vec<usize> = Vec::new();
     let mut given: HashMap<usize, usize> = HashMap::new();
     for (at, step) in steps.iter_mut().enumerate() {
-        // The smallest that is large enough, else the largest, which grows.
+        // The smallest free slot that is large enough, otherwise the largest free one, which is enlarged.
         let fitting = free
             .iter()
             .enumerate()

@@ -1,32 +1,32 @@
 use std::fmt;
 
-/// How the engine computes a node.
+/// How the engine executes a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum How {
-    /// By a kernel of 8-bit integers.
+pub enum Execution {
+    /// By a kernel for 8-bit integers.
     Codes,
-    /// By a table of each integer's result.
+    /// By a table that contains the result for each 8-bit integer.
     Table,
-    /// By a kernel of floats, or by vectorized loops.
+    /// By a kernel for floats, or by vectorized loops.
     Floats,
-    /// With the layer of this name, before its sums leave the registers.
+    /// Together with the layer of this name, while the sums of the layer are in registers.
     Fused(String),
-    /// Once, when the network is loaded.
+    /// Once, when the network is loaded, because all operands are constants.
     Constant,
-    /// Not at all: the numbers are where they should be.
+    /// Without any work: the result is the memory of the operand.
     Moved,
-    /// Not computed, but copied to other positions.
+    /// By copying numbers to other positions.
     Copied,
-    /// In whole numbers by vectorized loops, between conversions.
+    /// In integers by vectorized loops, on values in row-major order.
     Integers,
-    /// In whole numbers by plain loops, between conversions.
+    /// In integers by loops without vector instructions, on values in row-major order.
     PlainIntegers,
-    /// In float by plain loops, between conversions.
+    /// In float by loops without vector instructions, on values in row-major order.
     PlainFloats,
 }
 
-impl fmt::Display for How {
+impl fmt::Display for Execution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Codes => f.write_str("8-bit integers"),
@@ -43,16 +43,16 @@ impl fmt::Display for How {
     }
 }
 
-/// A node of the network, and how the engine computes it.
+/// A node of the network, and how the engine executes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeReport {
-    /// Its name.
+    /// The name of the node.
     pub node: String,
-    /// Its operation.
+    /// The operation of the node.
     pub operation: String,
-    /// How it is computed.
-    pub how: How,
-    /// How often steps of this node copy or convert numbers for it.
+    /// How the node is executed.
+    pub execution: Execution,
+    /// The number of steps that convert operands or the result of this node to another layout or type.
     pub conversions: usize,
 }

@@ -1,4 +1,4 @@
-//! What a compiled network does, one after the other.
+//! The steps of a compiled network.
 
 mod pool;
 mod run;
@@ -10,30 +10,30 @@ use calcine_kernels::{Buffer, CodeLayer, FloatLayer, MatrixSums, Plane, Rescale}
 
 use crate::form::{CodeRange, Image};
 
-/// Where numbers are while a network runs.
+/// The place of a tensor while a network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     /// An input of the caller.
     Input(usize),
     /// A parameter or a constant.
     Constant(usize),
-    /// The result of a step, by its position; later, the memory that it is given.
+    /// The result of a step, by the position of the step; once memory is assigned, the slot.
     Slot(usize),
 }
 
-/// A step: reads places, writes one.
+/// A step, which reads some places and writes one.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
-    /// The node that it belongs to.
+    /// The node to which the step belongs.
     pub(crate) node: usize,
     pub(crate) work: Work,
     pub(crate) reads: Vec<Place>,
     pub(crate) writes: usize,
-    /// Images of what it writes.
+    /// The number of images that the step writes.
     pub(crate) samples: usize,
-    /// Bytes of what it writes.
+    /// The number of bytes that the step writes.
     pub(crate) bytes: usize,
-    /// The border to fill, and with what.
+    /// The border of the result that is to be filled.
     pub(crate) border: Option<Border>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Border {
     Floats(Plane),
 }
 
-/// A sum that a layer of integers does with its own.
+/// A sum that is computed in the step of an integer layer.
 #[derive(Debug, Clone)]
 pub(crate) struct CodeSum {
     pub(crate) plane: Plane,
@@ -52,57 +52,58 @@ pub(crate) struct CodeSum {
     pub(crate) range: CodeRange,
 }
 
-/// A shape that is known once the batch is.
+/// A shape for the batch size of the plan.
 pub(crate) type Shape = Vec<usize>;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
-    /// Integers to integers. If there is a sum, the second place is what is added.
+    /// A layer from integers to integers. If there is a sum, the second place is its other operand.
     CodeLayer {
         layer: Arc<CodeLayer>,
         rescale: Arc<Rescale>,
         sum: Option<CodeSum>,
     },
-    /// Integers to floats.
+    /// A layer from integers to floats.
     CodeLayerToFloats {
         layer: Arc<CodeLayer>,
         rescale: Arc<Rescale>,
     },
-    /// If there is a plane, the second place is what is added.
+    /// A layer of floats. If there is a sum, the second place is its other operand.
     FloatLayer {
         layer: Arc<FloatLayer>,
         ends: [f32; 2],
         sum: Option<Plane>,
     },
-    /// Row-major floats to integers: `nearest(x / scale)`, or the integers themselves without a scale.
+    /// Converts row-major floats to images of integers: `nearest(x / scale)`; without a scale, the floats are integers
+    /// already.
     ToCodes {
         image: Image,
         scale: Option<f32>,
         range: CodeRange,
     },
-    /// Row-major floats to images.
+    /// Converts row-major floats to images.
     ToFloats(Image),
-    /// Integers to row-major floats, less the zero point.
+    /// Converts images of integers to row-major floats, minus the zero point.
     CodesToPlain {
         image: Image,
         zero: i32,
     },
-    /// Images to row-major floats.
+    /// Converts images of floats to row-major floats.
     FloatsToPlain(Image),
-    /// Each row-major float times a scale, or to the nearest integer.
+    /// Multiplies each row-major float with a scale.
     Scale(f32),
     Quantize {
         scale: f32,
         ends: [f32; 2],
     },
-    /// Images of floats to integers of the same shape.
+    /// Quantizes images of floats to images of integers.
     QuantizeImage {
         from: Image,
         to: Image,
         scale: f32,
         range: CodeRange,
     },
-    /// A table of each integer's result.
+    /// Looks up the result for each integer in a table.
     Table {
         table: Arc<[u8; 256]>,
         from: Image,
@@ -115,7 +116,7 @@ pub(crate) enum Work {
         factors: [f32; 2],
         range: CodeRange,
     },
-    /// Products of integers less their zero points, times a factor. An image of height and width 1 is repeated.
+    /// Multiplies integers minus their zero points, and a factor. An image of height and width 1 is repeated.
     MultiplyCodes {
         from: [Image; 2],
         to: Image,
@@ -123,7 +124,7 @@ pub(crate) enum Work {
         factor: f32,
         range: CodeRange,
     },
-    /// A function of each float of images, and its product with the float if it is a gate.
+    /// Computes a function of each float of images; with `gate`, the product of the function and the float.
     MapFloats {
         op: Op,
         gate: bool,
@@ -136,14 +137,14 @@ pub(crate) enum Work {
         from: [Image; 2],
         to: Image,
     },
-    /// Windows of an image.
+    /// Pools the windows of images.
     Pool {
         pool: Windows,
         from: Image,
         to: Image,
         of: PoolOf,
     },
-    /// One after the other along the channels; integers by a table each.
+    /// Concatenates images along the channels. A table for each operand converts its integers.
     ConcatCodes {
         from: Vec<(Image, Arc<[u8; 256]>)>,
         to: Image,
@@ -159,11 +160,11 @@ pub(crate) enum Work {
         shape: Shape,
         batch: usize,
     },
-    /// Packs matrices `[inner, columns]` of row-major floats, the right operands of a product.
+    /// Packs matrices `[inner, columns]` of row-major floats, which are the right operands of a matrix product.
     PackMatrices([usize; 2]),
-    /// Products of matrices of row-major floats with packed ones.
+    /// Multiplies matrices of row-major floats with packed ones.
     Matmul(Matmul),
-    /// An operation on whole numbers in row-major floats that needs more than its plain form.
+    /// An operation on integers that are stored as row-major floats.
     Whole {
         whole: Whole,
         shapes: Vec<Shape>,
@@ -174,16 +175,16 @@ pub(crate) enum Work {
 /// Products of matrices.
 #[derive(Debug, Clone)]
 pub(crate) struct Matmul {
-    /// Rows of the left matrices, their columns, and columns of the right ones.
+    /// The rows of the left matrices, the columns of the left matrices, and the columns of the right ones.
     pub(crate) sizes: [usize; 3],
     /// The indices of the left and of the right matrix of each product.
     pub(crate) pairs: Vec<(usize, usize)>,
     pub(crate) sums: MatrixSums,
-    /// The factor from sums of whole numbers to those of the result, and their range.
+    /// The factor that converts sums to the integers of the result, and the range of these integers.
     pub(crate) rescale: Option<(f32, [f32; 2])>,
 }
 
-/// Operations on whole numbers, exact as the arithmetic says.
+/// An operation on integers, with the exact arithmetic of quantized networks.
 #[derive(Debug, Clone)]
 pub(crate) enum Whole {
     Add {
@@ -203,7 +204,7 @@ pub(crate) enum Whole {
         factors: Vec<f32>,
         ends: [f32; 2],
     },
-    /// Sums of windows, made of the means that the operation has.
+    /// The sums of windows, computed from the means.
     Mean {
         op: Op,
         count: usize,
@@ -212,7 +213,8 @@ pub(crate) enum Whole {
     },
     /// `min(max(x, low), high)`.
     Clamp([f32; 2]),
-    /// A layer: sums of products in 64 bits, with biases and factors for each output, along an axis.
+    /// A layer: sums of products in 64 bits, with a bias and a factor for each output. `axis` is the axis of the
+    /// outputs.
     Layer {
         op: Op,
         weights: Arc<(Vec<i32>, Shape)>,
@@ -221,7 +223,7 @@ pub(crate) enum Whole {
         axis: usize,
         ends: Option<[f32; 2]>,
     },
-    /// The same with the quantizer of the batch.
+    /// A layer with dynamic quantization: the quantizer of the inputs is computed from the range of the batch.
     Dynamic {
         op: Op,
         weights: Arc<(Vec<i32>, Shape)>,
@@ -255,19 +257,19 @@ pub(crate) struct Windows {
 pub(crate) enum PoolOf {
     MaxCodes,
     MaxFloats,
-    /// Sums of integers less their zero point, times a factor.
+    /// The sum of the integers minus their zero point, times a factor.
     MeanCodes {
         zero: i32,
         factor: f32,
         range: CodeRange,
     },
-    /// Means of whole windows, or of what is within the image.
+    /// The mean of a whole window, or of the positions that are within the image.
     MeanFloats {
         count_padding: bool,
     },
 }
 
-/// What a run has at hand.
+/// The memory that the steps of a run read.
 pub(crate) struct Memory<'a> {
     pub(crate) inputs: &'a [&'a [f32]],
     pub(crate) constants: &'a [Vec<f32>],

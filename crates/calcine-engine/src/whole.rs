@@ -1,4 +1,5 @@
-//! Operations on whole numbers that are stored as floats in row-major order, exact as the arithmetic of quantized networks says.
+//! Operations on integers that are stored as floats in row-major order, with the exact arithmetic of quantized
+//! networks.
 
 use calcine_graph::{Convolution, Op};
 use calcine_kernels::{Isa, multiply_matrices, pack_matrix, packed_matrix_len};
@@ -21,7 +22,7 @@ pub(crate) fn evaluate(isa: Isa, whole: &Whole, x: &[Operand<'_>], y: &mut [f32]
             plain::zip(isa, [x[0], x[1]], y, shape, add);
         }
         Whole::Multiply { factor, ends } => {
-            // A product of floats is the exact product, rounded once.
+            // The product of two floats is the exact product, rounded once.
             let (factor, ends) = (*factor, *ends);
             let multiply = move |a: f32, b: f32| nearest(a * b * factor, ends);
             plain::zip(isa, [x[0], x[1]], y, shape, multiply);
@@ -73,7 +74,7 @@ pub(crate) fn evaluate(isa: Isa, whole: &Whole, x: &[Operand<'_>], y: &mut [f32]
             factor,
             ends,
         } => {
-            // Sums up to 2³¹ in two parts, each of which a mean in `f32` tells exactly.
+            // Sums up to 2³¹ in two parts, each of which can be computed exactly from a mean in `f32`.
             let part = |high: bool| -> Vec<f32> {
                 let own = x[0].numbers.iter().map(|x| {
                     let above = (x / 64.0).round_ties_even();
@@ -149,7 +150,7 @@ pub(crate) fn evaluate(isa: Isa, whole: &Whole, x: &[Operand<'_>], y: &mut [f32]
     }
 }
 
-/// The nearest whole numbers of products with a factor.
+/// Multiplies numbers with a factor, and rounds them to the nearest integers.
 fn round(isa: Isa, y: &mut [f32], factor: f32, ends: [f32; 2]) {
     isa.vectorize(
         #[inline(always)]
@@ -161,7 +162,7 @@ fn round(isa: Isa, y: &mut [f32], factor: f32, ends: [f32; 2]) {
     );
 }
 
-/// An operand that is repeated along axes of length 1.
+/// Broadcasts an operand along its axes of length 1.
 fn expanded(isa: Isa, x: Operand<'_>, shape: &[usize]) -> Vec<f32> {
     let mut all = vec![0.0; shape.iter().product()];
     plain::evaluate(isa, &Op::Expand, &[x], &mut all, shape, 0);
@@ -177,7 +178,7 @@ pub(crate) fn pack([inner, columns]: [usize; 2], x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// Multiplies matrices with packed ones, whose leading axes are broadcast.
+/// Multiplies matrices with packed matrices; the leading axes are broadcast.
 pub(crate) fn multiply(isa: Isa, matmul: &Matmul, x: [&[f32]; 2], y: &mut [f32]) {
     let [rows, inner, columns] = matmul.sizes;
     let sizes = [rows * inner, packed_matrix_len(inner, columns)];
@@ -195,7 +196,7 @@ pub(crate) fn multiply(isa: Isa, matmul: &Matmul, x: [&[f32]; 2], y: &mut [f32])
     }
 }
 
-/// A batch on the quantizer over its range, less the zero point, and its scale.
+/// Quantizes a batch with the quantizer for its own range. Returns `q − zero_point` and the scale.
 fn dynamic(x: &[f32], bits: u8, symmetric: bool) -> (Vec<f32>, f32) {
     let low = x.iter().copied().fold(0.0_f32, f32::min);
     let high = x.iter().copied().fold(0.0_f32, f32::max);
@@ -217,7 +218,7 @@ fn dynamic(x: &[f32], bits: u8, symmetric: bool) -> (Vec<f32>, f32) {
     (whole.collect(), scale)
 }
 
-/// Sums of products of whole numbers.
+/// Exact sums of products of integers.
 #[allow(clippy::cast_possible_truncation, reason = "whole numbers of 17 bits")]
 fn sums(
     op: &Op,
@@ -254,8 +255,8 @@ fn sums(
     sums
 }
 
-/// Calls a function for each product of a convolution from `large` to `small`: the position in the larger image, of the
-/// weight, and in the smaller one.
+/// Calls a function for each product of a convolution from `large` to `small`, with the positions in the larger image,
+/// in the weight and in the smaller image.
 fn pairs(
     options: &Convolution,
     large: &[usize],

@@ -10,7 +10,7 @@ use crate::error::{FileError, wrong};
 pub struct Array {
     /// The length of each axis.
     pub shape: Vec<usize>,
-    /// Its elements, the last axis first.
+    /// The elements in row-major order: the last axis varies fastest.
     pub numbers: Numbers,
 }
 
@@ -24,7 +24,7 @@ pub enum Numbers {
 }
 
 impl Array {
-    /// Floats of a shape.
+    /// An array of floats with this shape.
     #[must_use]
     pub const fn floats(shape: Vec<usize>, numbers: Vec<f32>) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Array {
         }
     }
 
-    /// What its elements are.
+    /// The kind of the elements.
     #[must_use]
     pub const fn kind(&self) -> ElementKind {
         match self.numbers {
@@ -43,7 +43,7 @@ impl Array {
         }
     }
 
-    /// The floats, if they are.
+    /// The elements, if they are floats; otherwise `None`.
     #[must_use]
     pub fn as_floats(&self) -> Option<&[f32]> {
         match &self.numbers {
@@ -52,11 +52,11 @@ impl Array {
         }
     }
 
-    /// The tensor of this name in a file, of floats, 64-bit integers or booleans.
+    /// Reads the tensor with this name from a file. Its elements must be 32-bit floats, 64-bit integers or booleans.
     ///
     /// # Errors
     ///
-    /// If it is missing or of another type.
+    /// If the tensor is missing or has another element type.
     pub fn named(file: &SafeTensors<'_>, name: &str) -> Result<Self, FileError> {
         let view = file.tensor(name).map_err(|_| wrong(name, "is missing"))?;
         Self::of(&view).ok_or_else(|| wrong(name, &format!("is of type {:?}", view.dtype())))

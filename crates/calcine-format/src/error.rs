@@ -2,26 +2,26 @@ use calcine_graph::GraphError;
 
 use crate::MAX_BITS;
 
-/// A file of a network that cannot be read.
+/// Why the file of a network cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// Not a safetensors file.
-    #[error("no safetensors file: {0}")]
+    /// The bytes are not a safetensors file.
+    #[error("not a safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
-    /// A safetensors file of something else.
-    #[error("the file has no `{0}`: it holds no network of this form")]
+    /// A safetensors file that contains no network of the expected form (float or quantized).
+    #[error("the file has no `{0}`: it contains no network of this form")]
     NoNetwork(&'static str),
-    /// A description that is malformed, or of another version.
+    /// The description of the network is malformed, or has another format version.
     #[error("{0}")]
     Description(String),
-    /// A graph that contradicts itself.
+    /// The graph is inconsistent.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A tensor is missing or of another type or shape.
+    /// A tensor is missing, or has another type or shape than expected.
     #[error("the tensor `{name}` {problem}")]
     Tensor {
-        /// Its name.
+        /// The name of the tensor.
         name: String,
         /// What is wrong.
         problem: String,

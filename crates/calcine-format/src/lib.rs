@@ -1,4 +1,4 @@
-//! The files of networks, float and quantized, as plain data: graphs, tensors, quantizers, integer weights.
+//! Reads the files of float and quantized networks as plain data: graphs, tensors, quantizers, integer weights.
 //!
 //! # Should I use this crate?
 //!
@@ -11,7 +11,7 @@
 //! | [`QuantizedFile`], [`IntegerWeights`], [`Bias`], [`DynamicRange`] | a quantized network: its graph, quantizers and integer weights |
 //! | [`Array`], [`Numbers`] | a tensor in host memory |
 //! | [`Quantizer`], [`Scheme`], [`pack`], [`unpack`], [`FloatType`] | how numbers are stored as integers, and as half-precision floats |
-//! | [`Uses`] | which values of a graph have quantizers of their own, and which batch norms a layer computes |
+//! | [`Uses`] | which values of a graph have quantizers of their own, and which batch norms are folded into layers |
 //! | [`FileError`], [`QuantizerError`] | what is wrong with a file, or a quantizer |
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
@@ -33,9 +33,9 @@ pub use packed::{pack, unpack};
 pub use quantized::{
     BIASES, Bias, DynamicRange, FLOAT_BIASES, IntegerWeights, LayerDescription, NETWORK,
     QUANTIZED_FORMAT, QuantizedDescription, QuantizedFile, SCALES, StoredFloat, ZERO_POINTS, dtype,
-    float_name, integers_name, output_of, scale_index,
+    float_name, integers_name, output_index, scale_index,
 };
 pub use quantizer::{MAX_BITS, Quantizer, Scheme};
 pub use uses::{
-    Uses, averaged_values, has_integers, has_weights, output_axis, passes, taken_over, weight_at,
+    Uses, averaged_values, has_integers, has_weights, is_folded_norm, output_axis, weight_operand,
 };

@@ -8,26 +8,27 @@ use serde::{Deserialize, Serialize};
 use crate::array::Array;
 use crate::error::{FileError, wrong};
 
-/// The key of a network's description in the metadata of its file.
+/// The key of the description of a network in the metadata of its safetensors file.
 pub const NETWORK_KEY: &str = "calcine.network";
 
-/// The version of the description. The first called constants `constant.5`, as a model may call a parameter.
+/// The format version of the description. Version 1 named constants like `constant.5`, which could also be the name of
+/// a parameter.
 pub const NETWORK_FORMAT: u32 = 2;
 
-/// What a file says of a network in float besides its tensors. `P` is the path of a parameter, with the types that have its
-/// elements as fields.
+/// The description of a float network: everything in its file except the tensors. `P` represents the path of a
+/// parameter, including the types of the modules along it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Description<P> {
-    /// [`NETWORK_FORMAT`].
+    /// The format version; must be [`NETWORK_FORMAT`].
     pub format: u32,
-    /// The network's operations.
+    /// The operations of the network.
     pub graph: Graph,
     /// The path of each parameter.
     pub parameters: Vec<P>,
-    /// The batch norms that take no part in training.
+    /// The names of the batch norms whose running statistics and parameters are not trained.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frozen: Vec<String>,
-    /// What is recorded beside the network.
+    /// Additional information about the network, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
 }
@@ -37,7 +38,8 @@ impl<P: DeserializeOwned> Description<P> {
     ///
     /// # Errors
     ///
-    /// If the bytes are no safetensors file, hold no network, or one of another format.
+    /// If the bytes are not a safetensors file or contain no network, or if the description has another format version
+    /// or an inconsistent graph.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let metadata = header.metadata().as_ref();
@@ -47,7 +49,7 @@ impl<P: DeserializeOwned> Description<P> {
             .map_err(|error| FileError::Description(error.to_string()))?;
         if description.format != NETWORK_FORMAT {
             return Err(FileError::Description(format!(
-                "it is of format {}; trace the model again",
+                "the network has format version {}, expected {NETWORK_FORMAT}: trace the model again",
                 description.format
             )));
         }
@@ -56,27 +58,27 @@ impl<P: DeserializeOwned> Description<P> {
     }
 }
 
-/// What a file calls a constant, by the position of its value in the graph.
+/// The name of a constant's tensor in a file, where `index` is the position of the value in the graph.
 #[must_use]
 pub fn constant_name(index: usize) -> String {
     format!("constant:{index}")
 }
 
-/// A network in float, as `calcine_trace::Network::save` writes it.
+/// A float network, as `calcine_trace::Network::save` writes it.
 #[derive(Debug, Clone)]
 pub struct NetworkFile {
-    /// Its operations.
+    /// The operations of the network.
     pub graph: Graph,
-    /// Its parameters and constants, by the position of their value in the graph.
+    /// The parameters and constants, by the position of their value in the graph.
     pub tensors: BTreeMap<usize, Array>,
 }
 
 impl NetworkFile {
-    /// Reads a file.
+    /// Reads a network from the bytes of its file.
     ///
     /// # Errors
     ///
-    /// If the bytes hold no network, or one whose tensors do not fit its graph.
+    /// If the bytes contain no network, or if a tensor does not have the type and shape that the graph expects.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
         let Description { graph, .. } = Description::<IgnoredAny>::from_bytes(bytes)?;
         let file = SafeTensors::deserialize(bytes)?;

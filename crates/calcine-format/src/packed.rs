@@ -1,5 +1,5 @@
-/// Packs integers of `b` bits, `−2^(b−1) … 2^(b−1) − 1`, without gaps: each is stored with the offset `2^(b−1)`, lowest bits
-/// first. Larger integers are truncated to `b` bits.
+/// Packs integers of `b` bits, `−2^(b−1) … 2^(b−1) − 1`, without gaps between them. Each integer is stored as its sum
+/// with `2^(b−1)`, lowest bits first. Integers outside of this range are truncated to `b` bits.
 ///
 /// # Panics
 ///

@@ -9,81 +9,81 @@ use serde::{Deserialize, Serialize};
 
 use crate::array::{Array, Numbers};
 use crate::error::{FileError, wrong};
-use crate::uses::{Uses, has_integers, output_axis, taken_over, weight_at};
+use crate::uses::{Uses, has_integers, is_folded_norm, output_axis, weight_operand};
 use crate::{FloatType, MAX_BITS, Quantizer, Scheme, unpack};
 
-/// The version of the layout.
+/// The format version of files of quantized networks.
 pub const QUANTIZED_FORMAT: u32 = 5;
 
-/// The tensor that holds the scales of all layers; no name of a model's field is that of another tensor, because each begins with
-/// what it is: see [`integers_name`] and [`float_name`].
+/// The name of the tensor with the scales of all layers. Each tensor's name begins with a prefix for its purpose (see
+/// [`integers_name`] and [`float_name`]), so that no parameter of a model can have the same name.
 pub const SCALES: &str = "layers/scales";
-/// The tensor that holds the zero points of all layers.
+/// The name of the tensor with the zero points of all layers.
 pub const ZERO_POINTS: &str = "layers/zero_points";
-/// The tensor that holds the biases of layers whose inputs have a quantizer.
+/// The name of the tensor with the integer biases: those of layers whose inputs have a quantizer.
 pub const BIASES: &str = "layers/biases";
-/// The tensor that holds the biases of the other layers.
+/// The name of the tensor with the float biases: those of the other layers.
 pub const FLOAT_BIASES: &str = "layers/float_biases";
 
-/// The tensor that holds what is no tensor: a [`QuantizedDescription`], as deflated JSON.
+/// The name of the tensor whose bytes are the [`QuantizedDescription`], as JSON compressed with DEFLATE.
 pub const NETWORK: &str = "network.json.deflate";
 
-/// What a file says of a quantized network besides its tensors.
+/// The description of a quantized network: everything in its file except the tensors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantizedDescription {
-    /// [`QUANTIZED_FORMAT`].
+    /// The format version; must be [`QUANTIZED_FORMAT`].
     pub format: u32,
-    /// The network's operations.
+    /// The operations of the network.
     pub graph: Graph,
     /// The quantizer of each value, if it has one.
     pub quantizers: Vec<Option<Quantizer>>,
     /// The layers with integer weights.
     pub layers: Vec<LayerDescription>,
-    /// The float tensors that there are, by the positions of their values, and their shapes.
+    /// The tensors that are not stored as integer weights: the position of the value in the graph, and the shape.
     pub floats: Vec<(usize, Vec<usize>)>,
-    /// What is recorded beside the network.
+    /// Additional information about the network, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
 }
 
-/// What the tensors of a layer do not tell.
+/// The description of a layer with integer weights: everything except its tensors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerDescription {
-    /// The position of its node.
+    /// The position of the layer's node in the graph.
     pub node: usize,
-    /// Bits of a weight.
+    /// The bit width of the weights.
     pub bits: u8,
-    /// The shape of the weight.
+    /// The shape of the weight tensor.
     pub shape: Vec<usize>,
-    /// The axis of the weight along which the outputs lie.
+    /// The axis of the weight tensor that belongs to the outputs.
     pub axis: usize,
-    /// How many of the scales are its own.
+    /// The number of scales of this layer in [`SCALES`].
     pub scales: usize,
-    /// Whether each scale has a zero point.
+    /// Whether each scale has a zero point in [`ZERO_POINTS`]. Otherwise, all zero points are 0.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub affine: bool,
-    /// How many columns of an output's row share a scale, if not all.
+    /// The number of consecutive inputs of an output that share a scale; `None` if all of them do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<usize>,
-    /// The range over each batch, if inputs have no quantizer.
+    /// The settings of dynamic quantization, for inputs that have no quantizer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic: Option<DynamicRange>,
 }
 
-/// Quantizers over each batch's own range.
+/// Dynamic quantization: the quantizer of the inputs is computed from the range of each batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DynamicRange {
-    /// Bits of an integer.
+    /// The bit width of the inputs.
     pub bits: u8,
     /// How the integers and the zero point are chosen.
     pub scheme: Scheme,
 }
 
 impl DynamicRange {
-    /// The largest `|q − zero_point|` that any range leads to.
+    /// The largest `|q − zero_point|` that is possible for any range.
     #[must_use]
     pub fn largest(self) -> u64 {
         match self.scheme {
@@ -92,45 +92,45 @@ impl DynamicRange {
         }
     }
 
-    /// Whether there are such integers.
+    /// Whether the bit width is valid for the scheme.
     #[must_use]
     pub fn is_sound(self) -> bool {
         Quantizer::from_range(0.0, 1.0, self.bits, self.scheme).is_ok()
     }
 }
 
-/// What is added to a layer's sums.
+/// The bias that is added to the sums of a layer; empty if the layer has none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Bias {
-    /// In units of input scale times weight scale.
+    /// Integers, in units of the input scale times the weight scale.
     Ints(Vec<i32>),
-    /// Where inputs have no quantizer.
+    /// Floats, for layers whose inputs have no quantizer.
     Floats(Vec<f32>),
 }
 
-/// The integer weights of a layer: `w = scale · (q − zero_point)`, one scale, one for each output, or one for each group of an
-/// output's row.
+/// The integer weights of a layer: `w = scale · (q − zero_point)`. There is one scale for the layer, one for each
+/// output, or one for each group of inputs of an output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntegerWeights {
-    /// The name of its node.
+    /// The name of the layer's node.
     pub name: String,
-    /// Bits of a weight.
+    /// The bit width of the weights.
     pub bits: u8,
-    /// `q − zero_point`.
+    /// The integers `q − zero_point`, in the order of the weight tensor.
     pub ints: Vec<i32>,
-    /// The shape of the weight.
+    /// The shape of the weight tensor.
     pub shape: Vec<usize>,
-    /// The axis along which the outputs lie.
+    /// The axis of the weight tensor that belongs to the outputs.
     pub axis: usize,
     /// The scales.
     pub scales: Vec<f32>,
-    /// What stands for zero, of each scale; none if that is zero, and integers are symmetric about it.
+    /// The zero point of each scale; empty if all of them are 0.
     pub zero_points: Vec<i32>,
-    /// How many columns of an output's row share a scale, if not all.
+    /// The number of consecutive inputs of an output that share a scale; `None` if all of them do.
     pub group: Option<usize>,
-    /// What is added to the sums.
+    /// The bias that is added to the sums.
     pub bias: Bias,
-    /// How inputs without a quantizer of their own are quantized, if they are.
+    /// The settings of dynamic quantization, if the inputs are quantized at run time.
     pub dynamic: Option<DynamicRange>,
 }
 
@@ -141,13 +141,13 @@ impl IntegerWeights {
         self.shape[self.axis]
     }
 
-    /// The scale of an output's weights, where it has one.
+    /// The scale of the weights of an output, if scales are not per group: the scale of the layer or of the output.
     #[must_use]
     pub fn scale(&self, output: usize) -> f32 {
         self.scales[if self.scales.len() == 1 { 0 } else { output }]
     }
 
-    /// The numbers that the integers stand for.
+    /// The dequantized weights: each integer times its scale.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "integers of 16 bits at most")]
     pub fn floats(&self) -> Vec<f32> {
@@ -158,39 +158,41 @@ impl IntegerWeights {
     }
 }
 
-/// A tensor that is needed in float, or a constant of integers or booleans.
+/// A tensor that is not stored as integer weights: a float parameter, or a constant of any kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredFloat {
-    /// Floats in `f32`.
+    /// The tensor; floats are converted to `f32`.
     pub array: Array,
-    /// What the file keeps them in, if they are floats.
+    /// The type in which floats are stored in the file.
     pub kept: FloatType,
 }
 
 /// A quantized network, as `calcine_quantize::Quantized::save` writes it.
 #[derive(Debug, Clone)]
 pub struct QuantizedFile {
-    /// Its operations.
+    /// The operations of the network.
     pub graph: Graph,
     /// The quantizer of each value, if it has one.
     pub quantizers: Vec<Option<Quantizer>>,
-    /// Integer weights, by the position of their node.
+    /// The layers with integer weights, by the position of their node.
     pub layers: BTreeMap<usize, IntegerWeights>,
-    /// Parameters and constants that nodes need in float, by value.
+    /// All other parameters and constants that nodes read, by the position of their value.
     pub floats: BTreeMap<usize, StoredFloat>,
-    /// What is recorded beside the network.
+    /// Additional information about the network, by key.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Which output an element of a weight belongs to.
+/// The output to which an element of a weight tensor belongs. `at` is the position of the element, `axis` the axis of
+/// the outputs.
 #[must_use]
-pub fn output_of(at: usize, shape: &[usize], axis: usize) -> usize {
+pub fn output_index(at: usize, shape: &[usize], axis: usize) -> usize {
     let inner: usize = shape[axis + 1..].iter().product();
     at / inner % shape[axis]
 }
 
-/// Which of so many scales an element of a weight has: the only one, its output's, or that of its group in its output's
-/// row of all inputs and places of the kernel.
+/// The index of the scale of an element of a weight tensor, for a number of `scales`: 0 if there is a single scale,
+/// otherwise that of the element's output, or that of the element's group. Groups divide the weights of an output, all
+/// inputs and kernel positions in order, into runs of `group` elements.
 #[must_use]
 pub fn scale_index(
     at: usize,
@@ -200,7 +202,7 @@ pub fn scale_index(
     scales: usize,
 ) -> usize {
     let outputs = shape[axis];
-    let output = output_of(at, shape, axis);
+    let output = output_index(at, shape, axis);
     match group {
         _ if scales == 1 => 0,
         None => output,
@@ -215,7 +217,7 @@ pub fn scale_index(
     }
 }
 
-/// What a file calls a type.
+/// The element type with which a file stores a tensor.
 #[must_use]
 pub fn dtype(kind: ElementKind, kept: FloatType) -> Dtype {
     match (kind, kept) {
@@ -227,14 +229,14 @@ pub fn dtype(kind: ElementKind, kept: FloatType) -> Dtype {
     }
 }
 
-/// What a file calls the integer weights of a layer.
+/// The name of the tensor with the integer weights of a layer.
 #[must_use]
 pub fn integers_name(layer: &str) -> String {
     format!("integers/{layer}.weight")
 }
 
-/// What a file calls a value that is not in integers; one that is in integers too, as a tied embedding, is there under both
-/// names.
+/// The name of the tensor of a value that is not stored as integer weights. A parameter that is needed in both forms,
+/// such as a tied embedding, is stored under both names.
 #[must_use]
 pub fn float_name(graph: &Graph, id: usize) -> String {
     let value = &graph.values[id];
@@ -245,11 +247,12 @@ pub fn float_name(graph: &Graph, id: usize) -> String {
 }
 
 impl QuantizedFile {
-    /// Reads a file, every part of which is checked against the others.
+    /// Reads a quantized network from the bytes of its file, and checks that all parts are consistent.
     ///
     /// # Errors
     ///
-    /// If the bytes hold no quantized network, or one whose parts do not fit.
+    /// If the bytes contain no quantized network, or one of another format version, or if a part is missing or
+    /// inconsistent with the graph.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
         let file = SafeTensors::deserialize(bytes)?;
         let deflated = file
@@ -271,12 +274,14 @@ impl QuantizedFile {
             metadata,
         } = description;
         if format != QUANTIZED_FORMAT {
-            return Err(malformed(format!("it is of format {format}")));
+            return Err(malformed(format!(
+                "the quantized network has format version {format}, expected {QUANTIZED_FORMAT}"
+            )));
         }
         graph.check()?;
         if quantizers.len() != graph.values.len() {
             return Err(malformed(format!(
-                "{} quantizers of {} values",
+                "there are {} quantizers for {} values",
                 quantizers.len(),
                 graph.values.len()
             )));
@@ -315,12 +320,12 @@ impl QuantizedFile {
     }
 }
 
-/// Whether a file holds its tensor.
+/// Whether a file contains the tensor of this value.
 fn is_stored(value: &Value) -> bool {
     matches!(value.source, Source::Parameter | Source::Constant)
 }
 
-/// A tensor that is not in integers.
+/// Reads a tensor that is not stored as integer weights.
 fn float(
     file: &SafeTensors<'_>,
     graph: &Graph,
@@ -355,7 +360,7 @@ fn float(
     Ok(StoredFloat { array, kept })
 }
 
-/// Numbers of layers that have not been read yet.
+/// The scales, zero points and biases that have not been assigned to a layer yet.
 struct Rest {
     scales: Vec<f32>,
     zero_points: Vec<u16>,
@@ -373,7 +378,7 @@ impl Rest {
         })
     }
 
-    /// Whether all numbers were some layer's.
+    /// Checks that every number was assigned to a layer.
     fn is_nothing(&self) -> Result<(), FileError> {
         let left = [
             (SCALES, self.scales.len()),
@@ -388,7 +393,7 @@ impl Rest {
     }
 }
 
-/// The next numbers of a tensor.
+/// Takes the next numbers of a tensor.
 fn next<T>(rest: &mut Vec<T>, count: usize, name: &str) -> Result<Vec<T>, FileError> {
     if rest.len() < count {
         return Err(wrong(name, "has too few numbers"));
@@ -397,7 +402,7 @@ fn next<T>(rest: &mut Vec<T>, count: usize, name: &str) -> Result<Vec<T>, FileEr
     Ok(std::mem::replace(rest, behind))
 }
 
-/// All numbers of a tensor; none if it is not there.
+/// All numbers of a tensor; none if the file does not contain it.
 fn whole<T: bytemuck::Pod>(
     file: &SafeTensors<'_>,
     name: &str,
@@ -431,7 +436,7 @@ fn layer(
         return Err(malformed(format!("there is no node {node}")));
     };
     let name = node.name.clone();
-    let weight = node.inputs.get(weight_at(&node.op));
+    let weight = node.inputs.get(weight_operand(&node.op));
     let expected = weight.map(|id| graph.value(*id).shape_at(1));
     let fits = has_integers(graph, node)
         && expected.as_ref() == Some(&shape)
@@ -524,7 +529,7 @@ fn layer(
     })
 }
 
-/// The numbers of a tensor of this type and length.
+/// Reads a tensor that must have this type and length.
 fn numbers<T: bytemuck::Pod>(
     file: &SafeTensors<'_>,
     name: &str,
@@ -544,7 +549,7 @@ fn numbers<T: bytemuck::Pod>(
     Ok(pod_collect_to_vec(view.data()))
 }
 
-/// Whether every node has what it computes with.
+/// Checks that every node has the parameters and constants that it reads.
 fn complete(
     graph: &Graph,
     layers: &BTreeMap<usize, IntegerWeights>,
@@ -557,7 +562,7 @@ fn complete(
     };
     for (index, node) in graph.nodes.iter().enumerate() {
         if layers.contains_key(&index)
-            || taken_over(graph, &uses, index, |at| layers.contains_key(&at))
+            || is_folded_norm(graph, &uses, index, |at| layers.contains_key(&at))
         {
             continue;
         }
@@ -568,7 +573,7 @@ fn complete(
     graph.outputs.iter().try_for_each(there)
 }
 
-/// Whether positions that are constants are within the axis that they are of.
+/// Checks that constant indices are within the axis that they index.
 fn positions_fit<'a>(
     graph: &Graph,
     node: &Node,

@@ -1,21 +1,22 @@
-//! Which nodes read which values, which operations are layers, and which nodes do nothing of their own.
+//! Which nodes read which values, which operations are layers, and which nodes are part of another one in a quantized
+//! network.
 
 use calcine_graph::{Graph, Map, Node, Op, Reduction, Source, ValueId};
 
-/// The uses of each value, and the batch norms that a layer takes over.
+/// The uses of each value, and the batch norms that are folded into the layer before them.
 #[derive(Debug)]
 pub struct Uses {
     consumers: Vec<Vec<usize>>,
-    /// How often each value is used: by nodes, and as an output.
+    /// How often each value is used: as an operand of nodes, and as an output of the network.
     pub counts: Vec<usize>,
-    /// Batch norms whose work is done by the layer before them.
+    /// Whether each node is a batch norm that is folded into the layer before it.
     pub folded: Vec<bool>,
-    /// Clamps from zero whose upper end is that of the quantizer before them.
+    /// Whether each node is a clamp with the lower bound 0 that uses the quantizer of its operand.
     pub clamps: Vec<bool>,
 }
 
 impl Uses {
-    /// The uses of the values of a graph.
+    /// Finds the uses of all values of a graph.
     #[must_use]
     pub fn new(graph: &Graph) -> Self {
         let mut consumers = vec![Vec::new(); graph.values.len()];
@@ -40,7 +41,7 @@ impl Uses {
             }
         }
         for node in &graph.nodes {
-            if passes(&node.op) {
+            if keeps_range(&node.op) {
                 continue;
             }
             for user in uses.chain(graph, node.output) {
@@ -50,7 +51,7 @@ impl Uses {
         uses
     }
 
-    /// The only node that uses a value which is no output.
+    /// The node that reads a value, if it is the only use of the value.
     fn only_user(&self, id: ValueId) -> Option<usize> {
         match self.consumers[id.0][..] {
             [user] if !self.is_output(id) => Some(user),
@@ -58,25 +59,26 @@ impl Uses {
         }
     }
 
-    /// How many nodes read the value.
+    /// The number of nodes that read the value.
     #[must_use]
     pub fn readers(&self, id: ValueId) -> usize {
         self.consumers[id.0].chunk_by(|a, b| a == b).count()
     }
 
-    /// The positions of the nodes that read a value, once for each operand that it is.
+    /// The positions of the nodes that read a value; a node occurs once for each operand that is the value.
     #[must_use]
     pub fn consumers(&self, id: ValueId) -> &[usize] {
         &self.consumers[id.0]
     }
 
-    /// Whether the network gives it.
+    /// Whether the value is an output of the network.
     #[must_use]
     pub fn is_output(&self, id: ValueId) -> bool {
         self.counts[id.0] > self.consumers[id.0].len()
     }
 
-    /// The batch norm that a layer with weights of its own can take over: it alone reads what the layer gives.
+    /// The position of the batch norm that can be folded into a layer: it is the only node that reads the output of the
+    /// layer.
     #[must_use]
     pub fn norm_after(&self, graph: &Graph, node: &Node) -> Option<usize> {
         if !has_weights(graph, node) {
@@ -88,13 +90,13 @@ impl Uses {
         let takes = matches!(norm.op, Op::BatchNorm { .. })
             && norm.inputs[0] == node.output
             && norm.inputs[1..].iter().all(own)
-            // Of what a linear layer gives, the norm's channels must be its outputs.
+            // Behind a linear layer, the channels of the norm must be the outputs of the layer.
             && (node.op != Op::Linear || graph.value(node.output).shape.len() == 2);
         takes.then_some(user)
     }
 
-    /// The norm and the functions that take no negative number through which a value goes before anything else
-    /// sees it.
+    /// The folded batch norm, relus and clamps from zero that follow a value one after the other, each as the only use
+    /// of the one before.
     fn chain(&self, graph: &Graph, mut id: ValueId) -> Vec<usize> {
         let mut chain = Vec::new();
         while let Some(user) = self.only_user(id) {
@@ -109,21 +111,21 @@ impl Uses {
         chain
     }
 
-    /// What a node's result has become then.
+    /// The value behind the folded batch norm, relus and clamps that follow a value: the first one that is rounded.
     #[must_use]
-    pub fn settled(&self, graph: &Graph, id: ValueId) -> ValueId {
+    pub fn final_value(&self, graph: &Graph, id: ValueId) -> ValueId {
         let last = self.chain(graph, id).pop();
         last.map_or(id, |user| graph.nodes[user].output)
     }
 
-    /// Whether the node does nothing to a quantizer but drop negative numbers.
+    /// Whether the result of a node has the quantizer of its first operand.
     #[must_use]
     pub fn keeps_quantizer(&self, index: usize, op: &Op) -> bool {
-        self.folded[index] || self.clamps[index] || passes(op)
+        self.folded[index] || self.clamps[index] || keeps_range(op)
     }
 }
 
-/// Whether it is `min(max(x, 0), high)`, as ReLU6 is.
+/// Whether an operation is `min(max(x, 0), high)`, such as ReLU6.
 fn clamps_from_zero(op: &Op) -> bool {
     match op {
         Op::Map(Map::Clamp { low, .. } | Map::ClampMin(low)) => *low == 0.0,
@@ -131,7 +133,8 @@ fn clamps_from_zero(op: &Op) -> bool {
     }
 }
 
-/// Whether it is a convolution, transposed or not, or a linear layer, whose weights are parameters.
+/// Whether a node is a convolution, a transposed convolution with one group, or a linear layer, and its weight and bias
+/// are parameters.
 #[must_use]
 pub fn has_weights(graph: &Graph, node: &Node) -> bool {
     let sums = match &node.op {
@@ -142,25 +145,25 @@ pub fn has_weights(graph: &Graph, node: &Node) -> bool {
     sums && is_parameter(graph, node, 1) && is_parameter(graph, node, 2)
 }
 
-/// Whether it is a layer of integers after training: such a one, or an embedding.
+/// Whether a node is a layer whose weights can be quantized: one that [`has_weights`], or an embedding.
 #[must_use]
 pub fn has_integers(graph: &Graph, node: &Node) -> bool {
     has_weights(graph, node) || node.op == Op::Embedding && is_parameter(graph, node, 0)
 }
 
-/// Whether what a node needs there is a parameter, or nothing.
+/// Whether an operand of a node is a parameter or missing.
 fn is_parameter(graph: &Graph, node: &Node, at: usize) -> bool {
     let id = node.inputs.get(at);
     id.is_none_or(|id| graph.value(*id).source == Source::Parameter)
 }
 
-/// Which operand of a layer is its weight.
+/// The position of the weight among the operands of a layer.
 #[must_use]
-pub fn weight_at(op: &Op) -> usize {
+pub fn weight_operand(op: &Op) -> usize {
     usize::from(*op != Op::Embedding)
 }
 
-/// The axis of a layer's weight along which its outputs lie; of an embedding, its rows.
+/// The axis of a layer's weight tensor that belongs to the outputs; for an embedding, the axis of its rows.
 #[must_use]
 pub fn output_axis(op: &Op) -> usize {
     match op {
@@ -169,14 +172,14 @@ pub fn output_axis(op: &Op) -> usize {
     }
 }
 
-/// Whether the node only moves numbers, or drops negative ones: its result has its operand's quantizer.
-#[must_use]
-pub fn passes(op: &Op) -> bool {
+/// Whether an operation only moves numbers or replaces negative ones by 0, so that its result has the quantizer of its
+/// operand.
+fn keeps_range(op: &Op) -> bool {
     op.properties().keeps_range
 }
 
-/// The number of values that each result of an operation averages, if it computes means of equally many values. `input` and
-/// `output` are the shapes of its first operand and of its result.
+/// The number of values of which each result of an operation is the mean, if that number is the same for all results.
+/// `input` and `output` are the shapes of the first operand and of the result.
 #[must_use]
 pub fn averaged_values(op: &Op, input: &[usize], output: &[usize]) -> Option<usize> {
     match op {
@@ -197,9 +200,10 @@ pub fn averaged_values(op: &Op, input: &[usize], output: &[usize]) -> Option<usi
     }
 }
 
-/// Whether a node is a batch norm that a layer computes, where `is_layer` says which nodes have integer weights.
+/// Whether a node is a batch norm that is folded into a layer with integer weights. `is_layer` says which nodes have
+/// integer weights.
 #[must_use]
-pub fn taken_over(
+pub fn is_folded_norm(
     graph: &Graph,
     uses: &Uses,
     index: usize,

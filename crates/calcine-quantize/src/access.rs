@@ -4,7 +4,7 @@ use calcine_graph::{ElementKind, ValueId};
 use calcine_trace::AnyTensor;
 
 use crate::layer::{Bias, Layer, scale_index};
-use crate::parts::taken_over;
+use crate::parts::is_folded_norm;
 use crate::{FloatType, IntegerLayer, Quantized, Quantizer};
 
 impl Quantized {
@@ -24,7 +24,7 @@ impl Quantized {
     /// its operand.
     #[must_use]
     pub fn is_folded(&self, position: usize) -> bool {
-        taken_over(&self.graph, &self.uses, &self.layers, position)
+        is_folded_norm(&self.graph, &self.uses, &self.layers, position)
     }
 
     /// A parameter or constant that a node uses in float; `None` for values that are computed, and for weights that are

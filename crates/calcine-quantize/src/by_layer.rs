@@ -6,7 +6,7 @@ use calcine_graph::{Graph, Node};
 use calcine_names::{Pattern, nearest};
 
 use crate::settings::{ActivationSettings, Override, QuantizationSettings, WeightSettings};
-use crate::uses::{Uses, has_integers, weight_at};
+use crate::uses::{Uses, has_integers, weight_operand};
 use crate::{FloatType, QuantizeError};
 
 /// The settings of each layer, and what the patterns of overrides match.
@@ -150,7 +150,7 @@ fn inputs(graph: &Graph) -> impl Iterator<Item = &str> {
 
 /// The path of the weight of a layer.
 fn weight_of<'a>(graph: &'a Graph, node: &Node) -> &'a str {
-    &graph.value(node.inputs[weight_at(&node.op)]).name
+    &graph.value(node.inputs[weight_operand(&node.op)]).name
 }
 
 /// The name of a layer: the module that contains its `weight`, or otherwise the name of its node.

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use calcine_graph::{ElementKind, ValueId};
 use calcine_trace::Network;
 
-use crate::layer::{Accumulator, FloatLayer, Layer, output_of, scale_index};
+use crate::layer::{Accumulator, FloatLayer, Layer, output_index, scale_index};
 use crate::parts::assembled;
 use crate::report::Asked;
 use crate::settings::AccumulatorSettings;
-use crate::uses::{Uses, has_integers, weight_at};
+use crate::uses::{Uses, has_integers, weight_operand};
 use crate::{FloatType, QuantizeError, Quantized, Quantizer};
 
 /// The quantization parameters of a network that another tool has quantized, as they are stored in its file.
@@ -71,7 +71,7 @@ pub fn quantize_as(
         let keeps = uses.keeps_quantizer(index, &node.op) && !uses.is_output(node.output);
         quantizers[node.output.0] = own(node.output)
             .or_else(|| operand.filter(|_| keeps))
-            .or_else(|| own(uses.settled(&graph, node.output)));
+            .or_else(|| own(uses.final_value(&graph, node.output)));
     }
     let settings = AccumulatorSettings::default();
     let mut layers = BTreeMap::new();
@@ -79,7 +79,7 @@ pub fn quantize_as(
         if !has_integers(&graph, node) {
             continue;
         }
-        let path = &graph.value(node.inputs[weight_at(&node.op)]).name;
+        let path = &graph.value(node.inputs[weight_operand(&node.op)]).name;
         let Some(weight) = parameters.weights.get(path) else {
             continue;
         };
@@ -204,7 +204,7 @@ fn layer(
             None => [-most / 2, most / 2 - 1],
         };
         let whole = (value / f64::from(scales[scale])).round_ties_even();
-        debug_assert!(output_of(at, &float.shape, float.axis) < outputs);
+        debug_assert!(output_index(at, &float.shape, float.axis) < outputs);
         whole.clamp(f64::from(low), f64::from(high)) as i32
     });
     let ints = ints.collect();

@@ -5,7 +5,7 @@ mod rounded;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_format::IntegerWeights;
-pub(crate) use calcine_format::{Bias, DynamicRange as Dynamic, output_of, scale_index};
+pub(crate) use calcine_format::{Bias, DynamicRange as Dynamic, output_index, scale_index};
 use calcine_graph::{Graph, Node, Op};
 use calcine_quant::{Quantizer, Scheme, quantizer_between};
 use calcine_trace::AnyTensor;
@@ -210,7 +210,7 @@ impl Layer {
         let scale_index = |output: usize| if scales == 1 { 0 } else { output };
         let (mut empty, mut largest) = (vec![true; scales], vec![0.0_f64; scales]);
         for (at, int) in self.ints.iter().enumerate() {
-            empty[scale_index(output_of(at, &self.shape, self.axis))] &= *int == 0;
+            empty[scale_index(output_index(at, &self.shape, self.axis))] &= *int == 0;
         }
         for (output, bias) in bias.iter().enumerate() {
             let largest = &mut largest[scale_index(output)];
@@ -228,7 +228,7 @@ impl Layer {
             // The loss of precision of each output.
             let mut lost = vec![0.0; bias.len()];
             for (at, int) in self.ints.iter().enumerate() {
-                let output = output_of(at, &self.shape, self.axis);
+                let output = output_index(at, &self.shape, self.axis);
                 let index = scale_index(output);
                 if let Some(new) = new[index] {
                     let weight = f64::from(int.abs()) * f64::from(self.scales[index]);
@@ -245,7 +245,7 @@ impl Layer {
             return;
         }
         for (at, int) in self.ints.iter_mut().enumerate() {
-            let index = scale_index(output_of(at, &self.shape, self.axis));
+            let index = scale_index(output_index(at, &self.shape, self.axis));
             if let Some(new) = new[index] {
                 let weight = f64::from(*int) * f64::from(self.scales[index]);
                 *int = (weight / new).round_ties_even() as i32;
@@ -268,7 +268,7 @@ impl Layer {
     #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
     pub(crate) fn unfolded(&self, float: &FloatLayer) -> Vec<f32> {
         let weight = |(at, int): (usize, &i32)| {
-            let output = output_of(at, &self.shape, self.axis);
+            let output = output_index(at, &self.shape, self.axis);
             match float.factors[output] {
                 0.0 => 0.0,
                 factor => {
@@ -353,7 +353,7 @@ impl Layer {
         };
         let mut bounds = vec![0_u64; self.outputs()];
         for (at, int) in self.ints.iter().enumerate() {
-            let output = output_of(at, &self.shape, self.axis);
+            let output = output_index(at, &self.shape, self.axis);
             bounds[output] += u64::from(int.unsigned_abs()) * largest;
         }
         let biases = (0..self.outputs()).map(|output| self.bias_size(output));
@@ -395,7 +395,7 @@ impl Layer {
         let sizes = |ints: &[i32]| -> Vec<u64> {
             let mut sums = vec![0_u64; self.outputs()];
             for (at, int) in ints.iter().enumerate() {
-                sums[output_of(at, &self.shape, self.axis)] += u64::from(int.unsigned_abs());
+                sums[output_index(at, &self.shape, self.axis)] += u64::from(int.unsigned_abs());
             }
             sums
         };

@@ -6,7 +6,7 @@ use calcine_trace::Network;
 
 use crate::by_layer::{ByLayer, own_name};
 use crate::search::nearest;
-use crate::uses::{has_integers, weight_at};
+use crate::uses::{has_integers, weight_operand};
 use crate::{
     Calibration, Evaluation, Override, QuantizationSettings, QuantizeError, SearchError, Trials,
     quantize,
@@ -109,7 +109,9 @@ pub fn mixed_precision(
         }
         found.push(LayerBitWidths {
             name: own_name(graph, layer).to_owned(),
-            weights: graph.value(layer.inputs[weight_at(&layer.op)]).numel_at(1),
+            weights: graph
+                .value(layer.inputs[weight_operand(&layer.op)])
+                .numel_at(1),
             bit_widths,
         });
     }

@@ -14,7 +14,7 @@ use crate::norms::reestimate;
 use crate::plan::quantizers;
 use crate::report::{Asked, QuantizationReport};
 use crate::settings::AccumulatorSettings;
-use crate::uses::{Uses, has_integers, output_axis, weight_at};
+use crate::uses::{Uses, has_integers, output_axis, weight_operand};
 use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError, Quantized, Quantizer};
 
 /// A function that samples the inputs of the layers with these weights.
@@ -65,7 +65,7 @@ fn sampled_together(graph: &Graph, layers: &[(usize, &Node, LayerSettings)]) -> 
 }
 
 fn weight_of<'a>(graph: &'a Graph, node: &Node) -> &'a str {
-    &graph.value(node.inputs[weight_at(&node.op)]).name
+    &graph.value(node.inputs[weight_operand(&node.op)]).name
 }
 
 /// The dynamic quantization of inputs without a quantizer, if the settings request it.
@@ -237,7 +237,7 @@ pub(crate) fn assembled(
             // The input of a layer may be a constant, such as a table of positions.
             true if node.op == Op::Embedding => &node.inputs[1..],
             true => &node.inputs[..1],
-            false if taken_over(&graph, uses, &layers, index) => &[][..],
+            false if is_folded_norm(&graph, uses, &layers, index) => &[][..],
             false => &node.inputs[..],
         }
     });
@@ -262,11 +262,11 @@ pub(crate) fn assembled(
 }
 
 /// Whether a node is a batch norm that is folded into an integer layer.
-pub(crate) fn taken_over(
+pub(crate) fn is_folded_norm(
     graph: &Graph,
     uses: &Uses,
     layers: &BTreeMap<usize, Layer>,
     index: usize,
 ) -> bool {
-    calcine_format::taken_over(graph, uses, index, |layer| layers.contains_key(&layer))
+    calcine_format::is_folded_norm(graph, uses, index, |layer| layers.contains_key(&layer))
 }

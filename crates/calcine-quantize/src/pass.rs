@@ -8,7 +8,7 @@ use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate, try_compute};
 
 use crate::exact::{self, Digits, Split, Sum};
 use crate::layer::{dynamically_quantized, outputs_axis};
-use crate::parts::taken_over;
+use crate::parts::is_folded_norm;
 use crate::quantized::{Ready, Vector, rescale};
 use crate::{Quantized, Quantizer};
 
@@ -130,7 +130,7 @@ impl Pass<'_> {
             let x = self.take(node.inputs[0]);
             return self.layer(index, ready, node, x, quantizer);
         }
-        if taken_over(&network.graph, &network.uses, &network.layers, index) {
+        if is_folded_norm(&network.graph, &network.uses, &network.layers, index) {
             return self.take(node.inputs[0]);
         }
         let mut operands: Vec<Held> = node.inputs.iter().map(|id| self.take(*id)).collect();

@@ -80,7 +80,7 @@ pub(crate) fn quantizers(
         quantizers[node.output.0] = if given.is_some() && uses.keeps_quantizer(index, &node.op) {
             given
         } else {
-            let settled = uses.settled(graph, node.output);
+            let settled = uses.final_value(graph, node.output);
             // The output of the network keeps the precision of the sums.
             if uses.is_output(settled) {
                 None

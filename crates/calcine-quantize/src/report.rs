@@ -5,7 +5,7 @@ mod effect;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use calcine_format::taken_over;
+use calcine_format::is_folded_norm;
 use calcine_graph::{ElementKind, Graph, Node, Op, Reduction, Source, ValueId};
 use serde::{Serialize, Serializer};
 
@@ -297,7 +297,7 @@ impl Asked<'_> {
     ) -> Option<FloatReason> {
         let graph = self.graph;
         if graph.value(node.output).kind != ElementKind::Float
-            || taken_over(graph, self.uses, index, |layer| {
+            || is_folded_norm(graph, self.uses, index, |layer| {
                 self.layers.contains_key(&layer)
             })
         {
@@ -311,7 +311,7 @@ impl Asked<'_> {
         if self.quantizers[node.output.0].is_some() {
             return self.in_float_between(index, node);
         }
-        let settled = self.uses.settled(graph, node.output);
+        let settled = self.uses.final_value(graph, node.output);
         let sensitive = || match sensitivities(graph)[settled.0] {
             Some(Sensitivity::Division) => Some(FloatReason::Division),
             Some(Sensitivity::Mask) => Some(FloatReason::Mask),
@@ -355,7 +355,7 @@ impl Asked<'_> {
         let nodes = nodes.map(|node| {
             (
                 node.output,
-                self.uses.settled(graph, node.output),
+                self.uses.final_value(graph, node.output),
                 &*node.name,
             )
         });

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
-use calcine_engine::{Array, Engine, How, Isa, Options};
+use calcine_engine::{Array, Engine, Execution, Isa, Options};
 use calcine_quantize::{
     Calibration, QuantizationSettings, Quantized, Scheme, quantize_with_batches,
 };
@@ -610,7 +610,10 @@ fn residual_networks_need_no_conversions() {
     let quantized = quantized(&network, &[x.into()], &QuantizationSettings::default());
     let engine = Engine::from_bytes(&quantized.to_bytes().unwrap(), Options::default()).unwrap();
     for row in engine.report() {
-        let plain = matches!(row.how, How::PlainFloats | How::PlainIntegers);
+        let plain = matches!(
+            row.execution,
+            Execution::PlainFloats | Execution::PlainIntegers
+        );
         assert!(!plain, "{row:?}");
     }
 }

@@ -1,17 +1,17 @@
-//! Which nodes become one step: a layer, and the batch norm, sum and clamp that follow it.
+//! Which nodes become one step: a layer together with the batch norm, sum and clamp that follow it.
 
-use calcine_format::{Quantizer, has_weights, taken_over};
+use calcine_format::{Quantizer, has_weights, is_folded_norm};
 use calcine_graph::{Arithmetic, Map, Op, Source, ValueId};
 
 use super::{Compiler, is_byte, layers};
 use crate::form::Image;
 
-/// A layer with what is done to its sums at once.
+/// A layer with the operations that are applied to its sums in the same step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chain {
     pub(super) layer: usize,
     pub(super) norm: Option<usize>,
-    /// The node that adds, and what it adds.
+    /// The node of a sum, and its other operand.
     pub(super) sum: Option<(usize, ValueId)>,
     /// The node that clamps the result.
     pub(super) clamp: Option<usize>,
@@ -23,12 +23,12 @@ pub(super) struct Chain {
 pub(super) enum Sums {
     Codes,
     Floats,
-    /// Plain loops.
+    /// Loops without vector instructions.
     Plain,
 }
 
 impl Compiler<'_> {
-    /// The only node that uses a value, which is no output.
+    /// The node that reads a value, if it is the only use of the value.
     fn only_user(&self, id: ValueId) -> Option<usize> {
         match self.uses.consumers(id) {
             [user] if !self.uses.is_output(id) => Some(*user),
@@ -38,7 +38,7 @@ impl Compiler<'_> {
 
     pub(super) fn find_chains(&mut self) {
         let graph = &self.model.graph;
-        // The latest layer before a sum does it, when all else is there.
+        // The last layer before a sum computes it, because its other operand exists by then.
         for index in (0..graph.nodes.len()).rev() {
             let sums = self.sums_of(index);
             if sums == Some(Sums::Plain) || sums.is_none() {
@@ -83,7 +83,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The batch norm that a layer computes.
+    /// The batch norm that is folded into a layer.
     fn norm_of(&self, index: usize) -> Option<usize> {
         let graph = &self.model.graph;
         let user = self.only_user(graph.nodes[index].output)?;
@@ -93,7 +93,7 @@ impl Compiler<'_> {
         }
         if self.model.layers.contains_key(&index) {
             let is_layer = |at| self.model.layers.contains_key(&at);
-            return taken_over(graph, &self.uses, user, is_layer).then_some(user);
+            return is_folded_norm(graph, &self.uses, user, is_layer).then_some(user);
         }
         let known = node.inputs[1..].iter().all(|id| self.tensor(*id).is_some());
         let fits = graph.nodes[index].op != Op::Linear || self.shape(node.output).len() == 2;
@@ -101,7 +101,7 @@ impl Compiler<'_> {
         (known && fits && float).then_some(user)
     }
 
-    /// What a node adds to a value, if the layer can do that.
+    /// The other operand of a node that adds something to a value, if the layer can compute the sum.
     fn sum_of(&self, user: usize, id: ValueId, layer: usize, codes: bool) -> Option<ValueId> {
         let node = &self.model.graph.nodes[user];
         let &[a, b] = &node.inputs[..] else {
@@ -137,7 +137,7 @@ impl Compiler<'_> {
         self.model.graph.nodes[layer].op == Op::Linear
     }
 
-    /// The range of a clamp, in the integers of the value less the zero point, or in numbers.
+    /// The range of a clamp: integers minus the zero point if the value is quantized, otherwise numbers.
     fn clamp_of(&self, user: usize, id: ValueId, layer: usize, codes: bool) -> Option<[f32; 2]> {
         let node = &self.model.graph.nodes[user];
         if node.inputs.first() != Some(&id) {
@@ -152,7 +152,7 @@ impl Compiler<'_> {
                     .is_none();
             return float.then(|| clamp(&node.op)).flatten();
         }
-        // The sum has a quantizer of its own, and so has what a layer gives.
+        // The sum and the output of the layer both have quantizers.
         let own = match self.model.graph.value(id).source {
             Source::Node(node)
                 if matches!(self.model.graph.nodes[node].op, Op::BatchNorm { .. }) =>
@@ -167,7 +167,7 @@ impl Compiler<'_> {
             .flatten()
     }
 
-    /// The range of a relu, or of a clamp from zero, in integers less the zero point.
+    /// The range of a relu or a clamp from zero, as integers minus the zero point.
     pub(super) fn integer_clamp(&self, index: usize, quantizer: Quantizer) -> Option<[f32; 2]> {
         let node = &self.model.graph.nodes[index];
         #[allow(
@@ -209,7 +209,7 @@ impl Compiler<'_> {
             let known = node.inputs[1..].iter().all(|id| self.tensor(*id).is_some());
             return match known {
                 true if images => Some(Sums::Floats),
-                // As any other operation.
+                // Like any other operation.
                 _ => None,
             };
         };
@@ -228,7 +228,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// The borders that the windows of layers need around what they read.
+    /// The borders that the windows of layers need around their inputs.
     pub(super) fn find_borders(&mut self) {
         for (index, node) in self.model.graph.nodes.iter().enumerate() {
             let Op::Convolution(options) = &node.op else {
@@ -250,18 +250,18 @@ impl Compiler<'_> {
             );
             self.widen_border(node.inputs[0], needed);
         }
-        // What is already clamped is not computed again: both values are the same images.
+        // A clamp that changes nothing is not computed: both values are the same images.
         for (index, node) in self.model.graph.nodes.iter().enumerate().rev() {
             let is_layer = |at| self.model.layers.contains_key(&at);
             let clamps = self.model.quantizer(node.output);
             let clamps = clamps.is_some_and(|own| self.integer_clamp(index, own).is_some());
-            if clamps || taken_over(&self.model.graph, &self.uses, index, is_layer) {
+            if clamps || is_folded_norm(&self.model.graph, &self.uses, index, is_layer) {
                 self.widen_border(node.inputs[0], self.borders[node.output.0]);
             }
         }
     }
 
-    /// Makes the border of a value at least as wide as is needed.
+    /// Widens the border of a value to at least the needed width.
     fn widen_border(&mut self, id: ValueId, needed: [[usize; 2]; 2]) {
         for (own, needed) in self.borders[id.0].iter_mut().zip(needed) {
             for (own, needed) in own.iter_mut().zip(needed) {

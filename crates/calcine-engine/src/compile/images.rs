@@ -10,11 +10,11 @@ use super::whole::mean_factor;
 use super::{Compiler, is_byte};
 use crate::form::{CodeRange, Image, Layout, decode, zero_code};
 use crate::plain::{self, Operand};
-use crate::report::How;
+use crate::report::Execution;
 use crate::step::{Combination, PoolOf, Windows, Work};
 
 impl Compiler<'_> {
-    /// The images of 8-bit integers in which a value is stored, if there are any.
+    /// The layout of a value that is stored as images of 8-bit integers.
     fn code_image(&self, id: ValueId) -> Option<Image> {
         let (form, _) = self.forms(id).first()?;
         match form.layout {
@@ -31,19 +31,19 @@ impl Compiler<'_> {
         }
     }
 
-    /// Images of a value of the graph, as its operands have them.
+    /// The layout of a node's result as images, with channels where its operands have them.
     fn output_image(&self, id: ValueId, rows: bool) -> Option<Image> {
         let image = Image::from_shape(self.shape(id), rows)?;
         Some(image.with_border(self.borders[id.0]))
     }
 
-    /// A node of 8-bit integers in images; nothing if it is none.
+    /// Adds the steps of a node on images of 8-bit integers; returns `None` if the node cannot be computed on them.
     pub(super) fn code_node(
         &mut self,
         index: usize,
         node: &Node,
         quantizer: Quantizer,
-    ) -> Option<How> {
+    ) -> Option<Execution> {
         if !is_byte(&quantizer) {
             return None;
         }
@@ -59,7 +59,7 @@ impl Compiler<'_> {
                 let [low, high] = narrowed(quantizer.centred(), Some(clamp));
                 if [low, high] == quantizer.centred() {
                     self.same(node.output, x);
-                    return Some(How::Moved);
+                    return Some(Execution::Moved);
                 }
                 let range = CodeRange {
                     ends: [low, high],
@@ -68,7 +68,7 @@ impl Compiler<'_> {
                 let table = table(quantizer, range, |multiple| multiple);
                 let work = Work::Table { table, from, to };
                 self.codes_step(node.output, quantizer, to, work, vec![place]);
-                return Some(How::Codes);
+                return Some(Execution::Codes);
             }
             return match &node.op {
                 Op::MaxPool(pool) if !rows => {
@@ -79,11 +79,11 @@ impl Compiler<'_> {
                         of: PoolOf::MaxCodes,
                     };
                     self.codes_step(node.output, quantizer, to, work, vec![place]);
-                    Some(How::Codes)
+                    Some(Execution::Codes)
                 }
                 Op::Reshape if self.is_the_same_image(x, node.output, from) => {
                     self.same(node.output, x);
-                    Some(How::Moved)
+                    Some(Execution::Moved)
                 }
                 _ => None,
             };
@@ -104,7 +104,7 @@ impl Compiler<'_> {
                     range,
                 };
                 self.codes_step(node.output, quantizer, to, work, vec![place, other_place]);
-                Some(How::Codes)
+                Some(Execution::Codes)
             }
             Op::Concat(1) if !rows => {
                 let mut images = Vec::new();
@@ -118,7 +118,7 @@ impl Compiler<'_> {
                 }
                 let work = Work::ConcatCodes { from: images, to };
                 self.codes_step(node.output, quantizer, to, work, reads);
-                Some(How::Codes)
+                Some(Execution::Codes)
             }
             Op::Zip(Arithmetic::Multiply) => {
                 let other = other?;
@@ -126,7 +126,7 @@ impl Compiler<'_> {
                 let factor = own.scale * other_own.scale / quantizer.scale;
                 let zeros = [own, other_own].map(zero_code);
                 if let Some(function) = self.function_of(other, x) {
-                    // The product of a number with its function is a function, too.
+                    // The product of a number and a function of it is a function of it, too.
                     let gates = self.function_table(function, own, other_own);
                     let gates: Vec<f32> =
                         gates.iter().map(|gate| decode(*gate, zeros[1])).collect();
@@ -141,7 +141,7 @@ impl Compiler<'_> {
                     });
                     let work = Work::Table { table, from, to };
                     self.codes_step(node.output, quantizer, to, work, vec![place]);
-                    return Some(How::Table);
+                    return Some(Execution::Table);
                 }
                 let both = [x, other].map(|id| self.shape(id).to_vec());
                 if both[0] != self.shape(node.output) || !is_repeated(&both[0], &both[1], rows) {
@@ -156,7 +156,7 @@ impl Compiler<'_> {
                     range,
                 };
                 self.codes_step(node.output, quantizer, to, work, vec![place, other_place]);
-                Some(How::Codes)
+                Some(Execution::Codes)
             }
             Op::Map(_) | Op::Scalar(..) => {
                 let function = self.function_table(&node.op, own, quantizer);
@@ -166,12 +166,12 @@ impl Compiler<'_> {
                     to,
                 };
                 self.codes_step(node.output, quantizer, to, work, vec![place]);
-                Some(How::Table)
+                Some(Execution::Table)
             }
             op if !rows => {
                 let pool = self.mean_windows(op, node)?;
                 let count = pool.kernel[0] * pool.kernel[1];
-                // Positions beyond the edge count as zero points, which contribute nothing to a sum.
+                // Positions beyond the edge count as the zero point, which contributes nothing to a sum.
                 let factor = mean_factor(own, count, quantizer)?;
                 let work = Work::Pool {
                     pool,
@@ -184,14 +184,14 @@ impl Compiler<'_> {
                     },
                 };
                 self.codes_step(node.output, quantizer, to, work, vec![place]);
-                Some(How::Codes)
+                Some(Execution::Codes)
             }
             _ => None,
         }
     }
 
-    /// The first operand, and the second if there is one. Those of a sum or a product are exchanged if the first is smaller, or a function
-    /// of the second.
+    /// The first operand, and the second one if there is one. The operands of a sum or a product are exchanged if the
+    /// first one is smaller, or is a function of the second one.
     fn operands(&self, node: &Node) -> Option<(ValueId, Option<ValueId>)> {
         let (first, second) = (*node.inputs.first()?, node.inputs.get(1).copied());
         let commutes = matches!(node.op, Op::Zip(Arithmetic::Add | Arithmetic::Multiply));
@@ -208,17 +208,17 @@ impl Compiler<'_> {
         })
     }
 
-    /// The function of a value that another one is, if it is computed by a table.
+    /// The operation of the node `id`, if it is a function of the value `of` that is computed by a table.
     fn function_of(&self, id: ValueId, of: ValueId) -> Option<&'_ Op> {
         let Source::Node(index) = self.model.graph.value(id).source else {
             return None;
         };
         let node = &self.model.graph.nodes[index];
         let is_function = matches!(node.op, Op::Map(_) | Op::Scalar(..)) && node.inputs == [of];
-        (is_function && self.how[index] == Some(How::Table)).then_some(&node.op)
+        (is_function && self.executions[index] == Some(Execution::Table)).then_some(&node.op)
     }
 
-    /// The function of a value in float that another one is.
+    /// The operation of the node `id`, if it is a function of the value `of` whose result stays in float.
     fn gate_of(&self, id: ValueId, of: ValueId) -> Option<&'_ Op> {
         let Source::Node(index) = self.model.graph.value(id).source else {
             return None;
@@ -228,7 +228,7 @@ impl Compiler<'_> {
         (is_function && self.model.quantizer(id).is_none()).then_some(&node.op)
     }
 
-    /// The stored integer of a function for each stored integer.
+    /// The table of a function: the stored result for each stored integer.
     fn function_table(&self, op: &Op, from: Quantizer, to: Quantizer) -> Arc<[u8; 256]> {
         table(from, CodeRange::new(to), |multiple| {
             let number = [multiple * from.scale];
@@ -242,7 +242,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// Whether a reshape of images leaves every number where it is.
+    /// Whether a reshape of images leaves every number in its place.
     fn is_the_same_image(&self, from: ValueId, to: ValueId, image: Image) -> bool {
         let (Some(new), false) = (Image::from_shape(self.shape(to), image.rows), image.rows) else {
             return false;
@@ -255,7 +255,7 @@ impl Compiler<'_> {
             && (old.height, old.width, old.channels) == (new.height, new.width, new.channels)
     }
 
-    /// The windows of equally many numbers that an operation makes means of.
+    /// The windows of an operation whose results are means of equally many numbers.
     fn mean_windows(&self, op: &Op, node: &Node) -> Option<Windows> {
         let (from, to) = (self.shape(node.inputs[0]), self.shape(node.output));
         let image = Image::from_shape(from, false)?.plane;
@@ -299,8 +299,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// A node of floats in images; nothing if it is none.
-    pub(super) fn float_node(&mut self, node: &Node) -> Option<How> {
+    /// Adds the steps of a node on images of floats; returns `None` if the node cannot be computed on them.
+    pub(super) fn float_node(&mut self, node: &Node) -> Option<Execution> {
         let (x, other) = self.operands(node)?;
         let from = self.float_image(x)?;
         let rows = from.rows;
@@ -309,7 +309,7 @@ impl Compiler<'_> {
         let (work, reads) = match &node.op {
             Op::Reshape if self.is_the_same_image(x, node.output, from) => {
                 self.same(node.output, x);
-                return Some(How::Moved);
+                return Some(Execution::Moved);
             }
             Op::Zip(arithmetic) => {
                 let other = other?;
@@ -382,11 +382,11 @@ impl Compiler<'_> {
             _ => return None,
         };
         self.floats_step(node.output, to, work, reads);
-        Some(How::Floats)
+        Some(Execution::Floats)
     }
 }
 
-/// Whether an operand has the shape of images, or one number for each channel of each sample.
+/// Whether an operand has the given shape, or has one number for each channel of each sample.
 fn is_repeated(shape: &[usize], operand: &[usize], rows: bool) -> bool {
     let channels = operand.len() > 2
         && !rows
@@ -396,7 +396,8 @@ fn is_repeated(shape: &[usize], operand: &[usize], rows: bool) -> bool {
     channels || shape == operand
 }
 
-/// The result for each stored integer of a quantizer: a function from multiples of its scale to multiples of the result's.
+/// The table of a function from multiples of the input's scale to multiples of the result's scale: the stored result
+/// for each stored integer.
 fn table(from: Quantizer, to: CodeRange, function: impl Fn(f32) -> f32) -> Arc<[u8; 256]> {
     let mut table = [0; 256];
     for (code, result) in (0..=255).zip(&mut table) {
@@ -405,7 +406,7 @@ fn table(from: Quantizer, to: CodeRange, function: impl Fn(f32) -> f32) -> Arc<[
     Arc::new(table)
 }
 
-/// Windows over one or two axes.
+/// The windows of a pool over one or two axes.
 fn windows(pool: &Pool) -> Windows {
     Windows {
         kernel: two_axes(&pool.kernel, 1),

@@ -10,7 +10,7 @@ use super::Compiler;
 use super::fusion::{Chain, Sums, clamp};
 use crate::EngineError;
 use crate::form::{CodeRange, Image, zero_code};
-use crate::report::How;
+use crate::report::Execution;
 use crate::step::{CodeSum, Whole, Work};
 
 /// The windows of a convolution over one or two axes.
@@ -24,7 +24,7 @@ pub(super) fn window(options: &Convolution, kernel: &[usize]) -> Window {
     }
 }
 
-/// The setting of two axes. The setting of a missing first axis, of height 1, is `missing`.
+/// A setting for two axes. If there is only one axis, the setting of the first one, of length 1, is `missing`.
 pub(super) fn two_axes(setting: &[usize], missing: usize) -> [usize; 2] {
     match *setting {
         [height, width, ..] => [height, width],
@@ -33,13 +33,13 @@ pub(super) fn two_axes(setting: &[usize], missing: usize) -> [usize; 2] {
     }
 }
 
-/// Factors of sums to the integers of a quantizer, or to numbers.
+/// The factors that convert the sums of each output to the integers of a quantizer, or to numbers.
 fn factor(scale: f32, output: Option<Quantizer>) -> f32 {
     output.map_or(scale, |output| scale / output.scale)
 }
 
 impl Compiler<'_> {
-    /// A layer, with what is done to its sums.
+    /// Adds the steps of a layer, together with the operations that are applied to its sums.
     pub(super) fn chain(&mut self, chain: Chain) -> Result<(), EngineError> {
         self.node = chain.layer;
         match self.sums_of(chain.layer) {
@@ -96,7 +96,7 @@ impl Compiler<'_> {
             let rescale = Arc::new(Rescale::new(&factors, [0.0; 2], 0));
             let work = Work::CodeLayerToFloats { layer, rescale };
             self.floats_step(chain.output, to, work, vec![x_place]);
-            self.done(chain, How::Codes);
+            self.done(chain, Execution::Codes);
             return Ok(());
         };
         let mut reads = vec![x_place];
@@ -135,16 +135,16 @@ impl Compiler<'_> {
             sum,
         };
         self.codes_step(chain.output, result, to, work, reads);
-        self.done(chain, How::Codes);
+        self.done(chain, Execution::Codes);
         Ok(())
     }
 
-    fn done(&mut self, chain: Chain, how: How) {
-        self.how[chain.layer] = Some(how);
+    fn done(&mut self, chain: Chain, execution: Execution) {
+        self.executions[chain.layer] = Some(execution);
         let name = &self.model.graph.nodes[chain.layer].name;
         let sum = chain.sum.map(|(sum, _)| sum);
         for node in [chain.norm, sum, chain.clamp].into_iter().flatten() {
-            self.how[node] = Some(How::Fused(name.clone()));
+            self.executions[node] = Some(Execution::Fused(name.clone()));
         }
     }
 
@@ -213,8 +213,8 @@ impl Compiler<'_> {
         let ends = clamp.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]);
         let work = Work::FloatLayer { layer, ends, sum };
         self.floats_step(chain.output, to, work, reads);
-        self.done(chain, How::Floats);
-        // Where a layer alone is in float, what it gives may have a quantizer.
+        self.done(chain, Execution::Floats);
+        // The output of a layer may have a quantizer although the layer computes in float.
         let asked = self.model.quantizer(chain.output);
         if self
             .model
@@ -227,7 +227,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// The weights of a layer in float, outputs first, and its bias, with its norm.
+    /// The float weights of a layer, outputs first, and its bias, with its batch norm folded in.
     #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
     fn float_weights(&self, chain: Chain) -> Option<(Vec<f32>, Vec<f32>)> {
         let node = &self.model.graph.nodes[chain.layer];
@@ -274,7 +274,7 @@ impl Compiler<'_> {
         Some((weights, bias))
     }
 
-    /// A layer of integers that no kernel has.
+    /// Adds the steps of an integer layer for which there is no kernel.
     pub(super) fn plain_layer(&mut self, index: usize) -> Result<(), EngineError> {
         let node = &self.model.graph.nodes[index];
         let weights = &self.model.layers[&index];
@@ -290,7 +290,7 @@ impl Compiler<'_> {
         let input = self.model.quantizer(node.inputs[0]);
         let x = match self.quantizer(node.inputs[0]) {
             None if input.is_some() => {
-                // An input of the network, which nothing has read yet.
+                // An input of the network that no step has read yet.
                 let place = self.plain(node.inputs[0]);
                 let own = input.ok_or_else(|| self.unsupported(node))?;
                 self.forms.remove(&node.inputs[0].0);
@@ -341,11 +341,11 @@ impl Compiler<'_> {
         if dynamic {
             self.quantize(node.output);
         }
-        self.how[index] = Some(How::PlainIntegers);
+        self.executions[index] = Some(Execution::PlainIntegers);
         Ok(())
     }
 
-    /// A layer of integer weights and float inputs that no kernel has.
+    /// Adds the steps of a layer with integer weights and float inputs for which there is no kernel.
     fn plain_float_layer(&mut self, index: usize) -> Result<(), EngineError> {
         let node = &self.model.graph.nodes[index];
         let weights = &self.model.layers[&index];
@@ -370,24 +370,24 @@ impl Compiler<'_> {
         };
         self.plain_step(node.output, None, work, reads);
         self.quantize(node.output);
-        self.how[index] = Some(How::PlainFloats);
+        self.executions[index] = Some(Execution::PlainFloats);
         Ok(())
     }
 }
 
-/// `f32(scale / the quantizer's scale)`.
+/// `scale / quantizer.scale`, rounded to `f32`.
 #[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
 pub(super) fn ratio(scale: f32, to: Quantizer) -> f32 {
     (f64::from(scale) / f64::from(to.scale)) as f32
 }
 
-/// A range of integers within a clamp.
+/// The intersection of a range of integers with the range of a clamp.
 pub(super) fn narrowed([low, high]: [f32; 2], clamp: Option<[f32; 2]>) -> [f32; 2] {
     let [least, most] = clamp.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]);
     [low.max(least).min(most), high.min(most).max(least)]
 }
 
-/// The numbers of a weight with the outputs as its first axis.
+/// The numbers of a weight tensor, transposed so that the outputs are the first axis.
 fn outputs_first<'a, T: Copy>(
     numbers: &'a [T],
     weights: &IntegerWeights,

@@ -1,6 +1,6 @@
-//! Nodes that are not layers: by which loop each is computed.
+//! Adds the steps of nodes, and chooses how each node is executed.
 
-use calcine_format::taken_over;
+use calcine_format::is_folded_norm;
 use calcine_graph::{Node, Op};
 use calcine_kernels::MatrixSums;
 
@@ -8,11 +8,11 @@ use super::Compiler;
 use super::fusion::Sums;
 use crate::EngineError;
 use crate::plain;
-use crate::report::How;
+use crate::report::Execution;
 use crate::step::{Place, Work};
 
 impl Compiler<'_> {
-    /// A node.
+    /// Adds the steps of a node.
     pub(super) fn node(&mut self, index: usize) -> Result<(), EngineError> {
         let graph = &self.model.graph;
         let node = &graph.nodes[index];
@@ -23,13 +23,13 @@ impl Compiler<'_> {
             return Ok(());
         }
         if self.folded.contains_key(&node.output.0) {
-            self.how[index] = Some(How::Constant);
+            self.executions[index] = Some(Execution::Constant);
             return Ok(());
         }
         let is_layer = |at| self.model.layers.contains_key(&at);
-        if taken_over(graph, &self.uses, index, is_layer) {
+        if is_folded_norm(graph, &self.uses, index, is_layer) {
             self.same(node.output, node.inputs[0]);
-            self.how[index] = Some(How::Moved);
+            self.executions[index] = Some(Execution::Moved);
             return Ok(());
         }
         if self.sums_of(index) == Some(Sums::Plain) {
@@ -41,20 +41,20 @@ impl Compiler<'_> {
             Some(quantizer) => self.code_node(index, node, quantizer),
             None => self.float_node(node),
         };
-        if let Some(how) = images {
-            self.how[index] = Some(how);
+        if let Some(execution) = images {
+            self.executions[index] = Some(execution);
             return Ok(());
         }
         if let Some(quantizer) = quantizer
-            && let Some(how) = self.whole_node(index, node, quantizer)
+            && let Some(execution) = self.whole_node(index, node, quantizer)
         {
-            self.how[index] = Some(how);
+            self.executions[index] = Some(execution);
             return Ok(());
         }
         self.plain_node(index, node)
     }
 
-    /// Puts inputs of the network on their quantizers before the first node reads them.
+    /// Quantizes the network's inputs that have a quantizer, before the first node reads them.
     fn quantize_inputs(&mut self, node: &Node) {
         for id in &node.inputs {
             let is_input = self.model.graph.value(*id).source == calcine_graph::Source::Input;
@@ -68,12 +68,12 @@ impl Compiler<'_> {
         }
     }
 
-    /// A node in float, in row-major order.
+    /// Adds the steps of a node on floats in row-major order.
     fn plain_node(&mut self, index: usize, node: &Node) -> Result<(), EngineError> {
         if !plain::is_supported(&node.op) {
             return Err(self.unsupported(node));
         }
-        self.how[index] = Some(how(&node.op, self.shape(node.output).len()));
+        self.executions[index] = Some(execution(&node.op, self.shape(node.output).len()));
         if node.op == Op::Reshape {
             let place = self.real(node.inputs[0]);
             self.record_plain(node.output, None, place);
@@ -111,11 +111,11 @@ impl Compiler<'_> {
     }
 }
 
-/// How an operation on row-major floats is computed.
-pub(super) fn how(op: &Op, rank: usize) -> How {
+/// How an operation on row-major floats is executed.
+pub(super) fn execution(op: &Op, rank: usize) -> Execution {
     match op {
-        Op::Softmax(axis) | Op::LogSoftmax(axis) if axis + 1 == rank => How::Floats,
-        Op::Reshape => How::Moved,
+        Op::Softmax(axis) | Op::LogSoftmax(axis) if axis + 1 == rank => Execution::Floats,
+        Op::Reshape => Execution::Moved,
         Op::Expand
         | Op::Permute(_)
         | Op::Slice(_)
@@ -123,7 +123,7 @@ pub(super) fn how(op: &Op, rank: usize) -> How {
         | Op::Repeat { .. }
         | Op::Concat(_)
         | Op::Embedding
-        | Op::Cast => How::Copied,
+        | Op::Cast => Execution::Copied,
         Op::Map(_)
         | Op::Zip(_)
         | Op::Scalar(..)
@@ -133,7 +133,7 @@ pub(super) fn how(op: &Op, rank: usize) -> How {
         | Op::BatchNorm { .. }
         | Op::Reduce(..)
         | Op::ReduceAll(_)
-        | Op::Matmul => How::Floats,
-        _ => How::PlainFloats,
+        | Op::Matmul => Execution::Floats,
+        _ => Execution::PlainFloats,
     }
 }

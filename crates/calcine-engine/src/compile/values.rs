@@ -12,17 +12,17 @@ impl Compiler<'_> {
         self.forms.entry(id.0).or_default().push((form, place));
     }
 
-    /// The forms that a value has so far.
+    /// The forms in which a value is stored so far.
     pub(super) fn forms(&self, id: ValueId) -> &[(Form, Place)] {
         self.forms.get(&id.0).map_or(&[], Vec::as_slice)
     }
 
-    /// What a value's integers stand for, if it is stored in integers.
+    /// The quantizer of a value that is stored in integers.
     pub(super) fn quantizer(&self, id: ValueId) -> Option<Quantizer> {
         self.forms(id).first().and_then(|(form, _)| form.quantizer)
     }
 
-    /// Adds a step whose result takes so many bytes.
+    /// Adds a step whose result has a number of bytes.
     pub(super) fn step(
         &mut self,
         id: ValueId,
@@ -44,7 +44,7 @@ impl Compiler<'_> {
         Place::Slot(writes)
     }
 
-    /// Adds a step that makes row-major floats of a value.
+    /// Adds a step that writes a value as row-major floats.
     pub(super) fn plain_step(
         &mut self,
         id: ValueId,
@@ -58,13 +58,13 @@ impl Compiler<'_> {
         place
     }
 
-    /// Records that a value is in row-major floats somewhere.
+    /// Records that a value is stored as row-major floats at a place.
     pub(super) fn record_plain(&mut self, id: ValueId, quantizer: Option<Quantizer>, place: Place) {
         let layout = Layout::Plain;
         self.record(id, Form { layout, quantizer }, place);
     }
 
-    /// Adds a step that makes images of 8-bit integers of a value.
+    /// Adds a step that writes a value as images of 8-bit integers.
     pub(super) fn codes_step(
         &mut self,
         id: ValueId,
@@ -87,7 +87,7 @@ impl Compiler<'_> {
         place
     }
 
-    /// Adds a step that makes images of floats of a value.
+    /// Adds a step that writes a value as images of floats.
     pub(super) fn floats_step(
         &mut self,
         id: ValueId,
@@ -103,7 +103,7 @@ impl Compiler<'_> {
         place
     }
 
-    /// A value in row-major floats: numbers, or integers less the zero point.
+    /// The place of a value as row-major floats: numbers, or integers minus the zero point.
     pub(super) fn plain(&mut self, id: ValueId) -> Place {
         if let Some(place) = self.constant(id) {
             return place;
@@ -131,7 +131,7 @@ impl Compiler<'_> {
         self.plain_step(id, quantizer, work, vec![place])
     }
 
-    /// A value in the numbers that it stands for, in row-major floats.
+    /// The place of a value as row-major floats, dequantized if it is stored in integers.
     pub(super) fn real(&mut self, id: ValueId) -> Place {
         let Some(quantizer) = self.quantizer(id) else {
             return self.plain(id);
@@ -155,7 +155,7 @@ impl Compiler<'_> {
         Some(place)
     }
 
-    /// A value as images of 8-bit integers, if its quantizer has so few.
+    /// The place of a value as images of 8-bit integers, if its quantizer has at most 8 bits.
     pub(super) fn codes(&mut self, id: ValueId, rows: bool) -> Option<(Place, Image)> {
         let wanted = Image::from_shape(self.shape(id), rows)?;
         for (form, place) in self.forms(id) {
@@ -182,7 +182,7 @@ impl Compiler<'_> {
         Some((place, image))
     }
 
-    /// A value as images of floats.
+    /// The place of a value as images of floats.
     pub(super) fn floats(&mut self, id: ValueId, rows: bool) -> Option<(Place, Image)> {
         let wanted = Image::from_shape(self.shape(id), rows)?;
         for (form, place) in self.forms(id) {
@@ -198,7 +198,7 @@ impl Compiler<'_> {
         Some((place, image))
     }
 
-    /// Puts a value that was computed in float on its quantizer, if it has one.
+    /// Quantizes a value that was computed in float, if it has a quantizer.
     pub(super) fn quantize(&mut self, id: ValueId) {
         let is_float = self.model.graph.value(id).kind == ElementKind::Float;
         let Some(own) = self.model.quantizer(id).filter(|_| is_float) else {
@@ -239,7 +239,7 @@ impl Compiler<'_> {
         self.plain_step(id, Some(own), work, vec![place]);
     }
 
-    /// Gives a value the forms of another.
+    /// Records that a value is stored in the forms of another one.
     pub(super) fn same(&mut self, id: ValueId, of: ValueId) {
         let forms = self.forms(of).to_vec();
         self.forms.insert(id.0, forms);

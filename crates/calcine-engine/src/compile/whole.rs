@@ -1,4 +1,4 @@
-//! Operations on whole numbers in row-major order, and products of matrices.
+//! Operations on integers in row-major order, and matrix products.
 
 use calcine_format::{Quantizer, averaged_values};
 use calcine_graph::{Arithmetic, Node, Op};
@@ -6,19 +6,20 @@ use calcine_kernels::{MatrixSums, packed_matrix_len};
 
 use super::Compiler;
 use super::layers::ratio;
-use super::nodes::how;
+use super::nodes::execution;
 use crate::plain;
-use crate::report::How;
+use crate::report::Execution;
 use crate::step::{Matmul, Place, Whole, Work};
 
 impl Compiler<'_> {
-    /// A node of whole numbers in row-major order, as the simulation has it; nothing if whole numbers do not suffice.
+    /// Adds the steps of a node on integers in row-major order, with the results of the simulation; returns `None` if
+    /// the node cannot be computed in integers.
     pub(super) fn whole_node(
         &mut self,
         index: usize,
         node: &Node,
         quantizer: Quantizer,
-    ) -> Option<How> {
+    ) -> Option<Execution> {
         let owns: Option<Vec<Quantizer>> =
             node.inputs.iter().map(|id| self.quantizer(*id)).collect();
         let ends = quantizer.centred();
@@ -30,7 +31,7 @@ impl Compiler<'_> {
             if node.op == Op::Reshape {
                 let place = self.plain(node.inputs[0]);
                 self.record_plain(node.output, Some(quantizer), place);
-                return Some(How::Moved);
+                return Some(Execution::Moved);
             }
             let mut reads = vec![self.plain(node.inputs[0])];
             reads.extend(node.inputs[1..].iter().map(|id| self.real(*id)));
@@ -52,7 +53,7 @@ impl Compiler<'_> {
                 },
             };
             self.plain_step(node.output, Some(quantizer), work, reads);
-            return Some(how(&node.op, self.shape(node.output).len()));
+            return Some(execution(&node.op, self.shape(node.output).len()));
         }
         let whole = match (&node.op, owns.as_deref()) {
             (Op::Zip(Arithmetic::Add), Some(&[a, b])) => Whole::Add {
@@ -75,7 +76,7 @@ impl Compiler<'_> {
                     };
                     let operands = [node.inputs[0], node.inputs[1]].map(|id| self.plain(id));
                     self.matmul(node, operands, sums, Some((quantizer, factor)));
-                    return Some(How::Integers);
+                    return Some(Execution::Integers);
                 }
                 match is_matmul {
                     true => Whole::Matmul { factor, ends },
@@ -108,15 +109,16 @@ impl Compiler<'_> {
             shapes,
             shape,
         };
-        let how = match vectorized {
-            true => How::Integers,
-            false => How::PlainIntegers,
+        let execution = match vectorized {
+            true => Execution::Integers,
+            false => Execution::PlainIntegers,
         };
         self.plain_step(node.output, Some(quantizer), work, reads);
-        Some(how)
+        Some(execution)
     }
 
-    /// A product of matrices in row-major floats: of whole numbers, for a quantizer and with the factor to its integers, or of floats.
+    /// Adds the steps of a matrix product of row-major floats. With `rescale`, the factors are integers, and the sums
+    /// are multiplied with the factor and rounded to the integers of the quantizer.
     pub(super) fn matmul(
         &mut self,
         node: &Node,
@@ -159,15 +161,15 @@ impl Compiler<'_> {
     }
 }
 
-/// Whole numbers up to this magnitude are floats.
+/// Integers up to this magnitude are exact in `f32`.
 const EXACT_FLOATS: u64 = 1 << 24;
 
-/// Whether sums of this magnitude at most fit an accumulator of 32 bits.
+/// Whether sums up to this magnitude fit a 32-bit accumulator.
 fn fits_accumulator(bound: Option<u64>) -> bool {
     bound.is_some_and(|bound| bound < 1 << 31)
 }
 
-/// The factor from the sum of so many integers to the integers of their mean, if the sum fits an accumulator.
+/// The factor that converts the sum of `count` integers to the integer of their mean, if the sum fits an accumulator.
 #[allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

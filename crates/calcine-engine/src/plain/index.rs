@@ -1,8 +1,8 @@
-//! Positions in tensors.
+//! Indices and strides of tensors in row-major order.
 
 use super::Operand;
 
-/// The distance of neighbours along each axis.
+/// The strides of a shape in row-major order.
 pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
@@ -11,7 +11,7 @@ pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// Calls a function with each index of a shape, in order.
+/// Calls a function with each index of a shape, in row-major order.
 pub(super) fn each(shape: &[usize], mut visit: impl FnMut(usize, &[usize])) {
     let count: usize = shape.iter().product();
     let mut index = vec![0; shape.len()];
@@ -27,7 +27,7 @@ pub(super) fn each(shape: &[usize], mut visit: impl FnMut(usize, &[usize])) {
     }
 }
 
-/// Where an index is in an operand that is broadcast to it: axes of length 1 repeat, and leading ones may be missing.
+/// The position of an index in an operand that is broadcast: axes of length 1 repeat, and leading axes may be missing.
 pub(super) fn broadcast(index: &[usize], operand: Operand<'_>) -> usize {
     let skipped = index.len() - operand.shape.len();
     let mut at = 0;
@@ -42,7 +42,7 @@ pub(super) fn broadcast(index: &[usize], operand: Operand<'_>) -> usize {
     at
 }
 
-/// Lines along an axis: how many are before it, its length, how many numbers are behind it.
+/// The number of elements before an axis, the length of the axis, and the number of elements behind it.
 pub(super) fn lines(shape: &[usize], axis: usize) -> [usize; 3] {
     [
         shape[..axis].iter().product(),
@@ -51,7 +51,7 @@ pub(super) fn lines(shape: &[usize], axis: usize) -> [usize; 3] {
     ]
 }
 
-/// A position of an axis that is stored in a float; the nearest one if it is beyond the ends.
+/// An index that is stored as a float, clamped to the axis.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

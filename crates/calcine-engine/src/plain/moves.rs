@@ -1,4 +1,4 @@
-//! Operations that copy numbers to other places.
+//! Operations that copy numbers to other positions.
 
 use calcine_graph::{Padding, Range};
 
@@ -38,7 +38,7 @@ pub(super) fn pad(
     });
 }
 
-/// The first position and the distance of neighbours along each axis of a slice.
+/// The first position of a slice, and its strides.
 pub(super) fn slice(ranges: &[Range], x: Operand<'_>, batch: usize) -> (isize, Vec<isize>) {
     let mut first = 0;
     let own = ranges.iter().zip(strides(x.shape));

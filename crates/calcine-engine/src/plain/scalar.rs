@@ -1,4 +1,4 @@
-//! Functions of single numbers and of two, and reductions.
+//! Functions of one and of two numbers, and reductions.
 
 use calcine_graph::{Arithmetic, Comparison, Map, Reduction};
 use calcine_kernels::{Isa, functions, sum_rows};
@@ -47,7 +47,7 @@ pub(super) fn reduce(
     }
 }
 
-/// An operation on two operands that are broadcast.
+/// An arithmetic operation on two operands, which are broadcast.
 pub(super) fn combine(
     isa: Isa,
     arithmetic: Arithmetic,
@@ -72,7 +72,7 @@ pub(super) fn combine(
     }
 }
 
-/// A comparison of two operands that are broadcast.
+/// A comparison of two operands, which are broadcast.
 #[allow(clippy::float_cmp, reason = "the operation compares")]
 pub(super) fn compare(
     isa: Isa,

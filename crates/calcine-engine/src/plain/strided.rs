@@ -1,4 +1,4 @@
-//! Operations whose operands are read at equal distances along each axis: copies to other positions, and functions of two tensors that are
+//! Operations that read their operands with strides: copies to other positions, and functions of two tensors that are
 //! broadcast.
 
 use calcine_kernels::Isa;
@@ -6,7 +6,8 @@ use calcine_kernels::Isa;
 use super::Operand;
 use super::index::strides;
 
-/// The axes of a result, with the distance of neighbours in each operand. Neighbouring axes are merged where all operands allow it.
+/// The axes of a result, with the strides of each operand. Neighbouring axes are merged where the strides of all
+/// operands allow it.
 struct Axes<const N: usize> {
     lengths: Vec<usize>,
     strides: Vec<[isize; N]>,
@@ -41,7 +42,8 @@ impl<const N: usize> Axes<N> {
         axes
     }
 
-    /// Calls a function with the first positions in the operands, and the result, of each row along the last axis.
+    /// Calls a function for each row along the last axis, with the position of its first element in the operands and in
+    /// the result.
     #[inline(always)]
     fn each_row(
         &self,
@@ -73,7 +75,7 @@ impl<const N: usize> Axes<N> {
     }
 }
 
-/// Copies the numbers at equal distances along each axis of the result, from a first position on.
+/// Copies the numbers that are read with strides from a first position on.
 pub(crate) fn gather(
     isa: Isa,
     x: &[f32],
@@ -105,7 +107,7 @@ pub(crate) fn gather(
     );
 }
 
-/// Computes each number of the result from those of two operands that are broadcast to it.
+/// Computes each number of the result from the numbers of two operands, which are broadcast.
 #[inline(always)]
 pub(crate) fn zip(
     isa: Isa,
@@ -155,8 +157,7 @@ pub(crate) fn zip(
     );
 }
 
-/// The distance of neighbours in an operand along each axis of a shape that it is broadcast to: axes of length 1 repeat, and leading ones
-/// may be missing.
+/// The strides of an operand that is broadcast to a shape: 0 for axes of length 1 and for missing leading axes.
 pub(super) fn broadcast_strides(operand: &[usize], shape: &[usize]) -> Vec<isize> {
     let mut all = vec![0; shape.len() - operand.len()];
     let own = strides(operand).into_iter().zip(operand);

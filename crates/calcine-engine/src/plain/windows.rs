@@ -34,7 +34,7 @@ pub(super) fn convolve(options: &Convolution, x: &[Operand<'_>], y: &mut [f32], 
     });
 }
 
-/// The convolution whose gradient is this one, over any number of axes.
+/// A transposed convolution over any number of axes: the gradient of a convolution.
 pub(super) fn transposed(options: &Convolution, x: &[Operand<'_>], y: &mut [f32], shape: &[usize]) {
     let (input, weight) = (x[0], x[1]);
     let channels_out = weight.shape[1];
@@ -68,7 +68,7 @@ pub(super) fn transposed(options: &Convolution, x: &[Operand<'_>], y: &mut [f32]
     });
 }
 
-/// What a function makes of the numbers of each window, and of how many there are.
+/// The result of a function for each window, from the numbers within the image and the number of window positions.
 pub(super) fn pooled(
     pool: &Pool,
     x: Operand<'_>,
@@ -97,7 +97,7 @@ pub(super) fn pooled(
     });
 }
 
-/// The means of as many windows as there are places.
+/// Adaptive average pooling: the means of windows, one for each position of the result.
 pub(super) fn adaptive(x: Operand<'_>, y: &mut [f32], shape: &[usize]) {
     let own = strides(x.shape);
     each(shape, |at, index| {

@@ -1,4 +1,4 @@
-//! Pools over images.
+//! Pooling of images.
 
 use calcine_kernels::{Buffer, Isa};
 
@@ -116,7 +116,8 @@ impl Windows {
     }
 }
 
-/// Calls a function with each channel's result so far and its number at each position. Returns how many positions there are.
+/// Calls a function for each position of a window and each channel, with the result so far and the number. Returns the
+/// number of positions.
 #[inline(always)]
 fn accumulate<X: Copy, R>(
     x: &[X],

@@ -1,4 +1,4 @@
-//! How a step is computed.
+//! Executes a step.
 
 use calcine_kernels::{AddCodes, AddFloats, Buffer, Isa, Plane, look_up};
 
@@ -8,7 +8,7 @@ use crate::plain::{self, Operand};
 use crate::whole;
 
 impl Step {
-    /// Computes the step.
+    /// Executes the step.
     #[allow(clippy::too_many_lines, reason = "a kind of work each")]
     pub(crate) fn run(&self, isa: Isa, memory: &Memory<'_>, out: &mut Buffer) {
         let samples = self.samples;
@@ -262,7 +262,7 @@ fn each_float(isa: Isa, x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32)
     );
 }
 
-/// Calls a function with numbers of the first images, and those of the second ones at the same positions.
+/// Calls a function with the numbers of the first images and those of the second images at the same positions.
 #[inline(always)]
 fn each_pair<X, Y>(
     [from, to]: [&Image; 2],
@@ -309,8 +309,8 @@ fn combine<X: Copy, Y>(
     );
 }
 
-/// Calls a function with the index of each run of numbers in planes, and the length of the run: the channels of a position, or of a row
-/// where they have no gaps. Planes of height and width 1 are repeated where the first has more positions.
+/// Calls a function with the offset of each run of contiguous numbers in every plane, and the length of the run. A run
+/// is the channels of a position, or of a row if the planes have no padding. Planes of height and width 1 are repeated.
 #[inline(always)]
 fn each_run<const N: usize>(
     samples: usize,

@@ -1,6 +1,6 @@
 //! The weight of a layer in float, with the norm after it folded in.
 
-use calcine_format::{output_of, scale_index};
+use calcine_format::{output_index, scale_index};
 use calcine_graph::{Node, Op};
 use calcine_quant::{CalibrationStatistics, Quantizer, QuantizerError, RangeEstimator};
 use calcine_trace::{AnyTensor, Network};
@@ -8,7 +8,7 @@ use calcine_trace::{AnyTensor, Network};
 use crate::QuantizeError;
 use crate::by_layer::LayerSettings;
 use crate::settings::WeightSettings;
-use crate::uses::{Uses, output_axis, weight_at};
+use crate::uses::{Uses, output_axis, weight_operand};
 
 /// A layer in float: its weight with the norm after it folded in, and the resulting bias.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,7 @@ impl FloatLayer {
     pub(crate) fn new(network: &Network, uses: &Uses, node: &Node) -> Result<Self, QuantizeError> {
         let graph = network.graph();
         let axis = output_axis(&node.op);
-        let at = weight_at(&node.op);
+        let at = weight_operand(&node.op);
         let shape = graph.value(node.inputs[at]).shape_at(1);
         let outputs = shape[axis];
         let mut weight = read(network, node, at)?;
@@ -52,7 +52,7 @@ impl FloatLayer {
                 .map(|o| gamma[o] / (variance[o] + epsilon).sqrt())
                 .collect();
             for (at, weight) in weight.iter_mut().enumerate() {
-                *weight *= factors[output_of(at, &shape, axis)];
+                *weight *= factors[output_index(at, &shape, axis)];
             }
             for (o, bias) in bias.iter_mut().enumerate() {
                 *bias = beta[o] + (*bias - mean[o]) * factors[o];

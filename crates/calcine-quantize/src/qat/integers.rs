@@ -8,7 +8,7 @@ use calcine_quant::{Method, Quantizer, dorefa_weight};
 
 use super::QatNetwork;
 use super::plan::{ActivationMethod, ActivationPlan, WeightPlan};
-use crate::layer::{Accumulator, FloatLayer, Layer, output_of};
+use crate::layer::{Accumulator, FloatLayer, Layer, output_index};
 use crate::parts::assembled;
 use crate::{QuantizeError, Quantized, Scheme, WeightSettings};
 
@@ -119,7 +119,7 @@ impl QatNetwork {
                 Some(unit) => (level * unit).round_ties_even() as i32,
                 None => level.signum() as i32,
             };
-            let factor = float.factors[output_of(at, &float.shape, float.axis)];
+            let factor = float.factors[output_index(at, &float.shape, float.axis)];
             if factor < 0.0 { -int } else { int }
         };
         (levels.iter().enumerate().map(int).collect(), bits)

@@ -154,7 +154,7 @@ impl QatPlan {
             }
             let makes = !uses.keeps_quantizer(index, &node.op);
             if let (Some(quantizer), true) = (quantizers[node.output.0], makes) {
-                let settled = uses.settled(&graph, node.output);
+                let settled = uses.final_value(&graph, node.output);
                 let relu = |id: ValueId| match graph.value(id).source {
                     Source::Node(index) => graph.nodes[index].op == Op::Map(Map::Relu),
                     _ => false,

@@ -250,7 +250,7 @@ impl QatNetwork {
         let producer = plan.producers[id.0]?;
         match plan
             .activations
-            .get(&plan.uses.settled(&plan.graph, producer))
+            .get(&plan.uses.final_value(&plan.graph, producer))
         {
             Some(activation) => self.activation_scale(activation),
             None => self.number(f64::from(plan.quantizers[id.0]?.scale)),
