@@ -23,32 +23,32 @@ macro_rules! by_size {
 
 /// # Safety
 ///
-/// The CPU must have the instruction set, and all pointers must reach what a tile of so many positions reads and writes; so with
-/// the other functions.
+/// The CPU must have the instruction set, and all pointers must be valid for what a tile of this size reads and writes;
+/// this also holds for the other functions.
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { by_size!(code_dense, tile, sums, positions, [4, 2, 1]) }
 }
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn code_dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { dense::<P, i8>(tile, sums, 4 * BLOCK, |weights| code_weights(weights)) }
 }
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn nibble_sums(tile: &NibbleTile<'_>, positions: usize, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { by_size!(nibble_dense, tile, sums, positions, [4, 2, 1]) }
 }
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn nibble_dense<const P: usize>(tile: &NibbleTile<'_>, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { dense::<P, u8>(tile, sums, NIBBLES, |weights| nibble_weights(weights)) }
 }
 
@@ -56,11 +56,11 @@ unsafe fn nibble_dense<const P: usize>(tile: &NibbleTile<'_>, sums: *mut i32) {
 ///
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn code_weights(weights: *const i8) -> [__m256i; 2] {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         [
             _mm256_load_si256(weights.cast()),
@@ -73,11 +73,11 @@ unsafe fn code_weights(weights: *const i8) -> [__m256i; 2] {
 ///
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn nibble_weights(weights: *const u8) -> [__m256i; 2] {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let (mask, eight) = (_mm256_set1_epi8(15), _mm256_set1_epi8(8));
         let both = _mm256_load_si256(weights.cast());
@@ -97,7 +97,7 @@ unsafe fn dense<const P: usize, W>(
     step: usize,
     read: impl Fn(*const W) -> [__m256i; 2],
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [[_mm256_setzero_si256(); 2]; P];
         let low = _mm256_set1_epi16(0xff);
@@ -105,7 +105,7 @@ unsafe fn dense<const P: usize, W>(
         for run in tile.runs {
             let mut x = tile.x.add(*run);
             for _ in 0..tile.steps {
-                // Bytes at even places and at odd ones, each as 16-bit integers: sums of two products fit 32 bits.
+                // The bytes at even and at odd positions, each as 16-bit integers: sums of two products fit 32 bits.
                 let (mut even, mut odd) = ([low; 2], [low; 2]);
                 let all = read(weights);
                 for half in 0..2 {
@@ -140,31 +140,31 @@ unsafe fn dense<const P: usize, W>(
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx2,fma,avxvnni")]
 pub(crate) unsafe fn vnni_code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { by_size!(vnni_code_dense, tile, sums, positions, [4, 2, 1]) }
 }
 
 #[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn vnni_code_dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { vnni_dense::<P, i8>(tile, sums, 4 * BLOCK, |weights| code_weights(weights)) }
 }
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx2,fma,avxvnni")]
 pub(crate) unsafe fn vnni_nibble_sums(tile: &NibbleTile<'_>, positions: usize, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { by_size!(vnni_nibble_dense, tile, sums, positions, [4, 2, 1]) }
 }
 
 #[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn vnni_nibble_dense<const P: usize>(tile: &NibbleTile<'_>, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { vnni_dense::<P, u8>(tile, sums, NIBBLES, |weights| nibble_weights(weights)) }
 }
 
@@ -176,7 +176,7 @@ unsafe fn vnni_dense<const P: usize, W>(
     step: usize,
     read: impl Fn(*const W) -> [__m256i; 2],
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [[_mm256_setzero_si256(); 2]; P];
         let mut weights = tile.weights;
@@ -205,38 +205,38 @@ unsafe fn vnni_dense<const P: usize, W>(
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn depthwise_code_sums(
     tile: &DepthwiseCodeTile<'_>,
     positions: usize,
     sums: *mut i32,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { portable::depthwise_code_sums(tile, positions, sums) }
 }
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn finish_codes(f: &FinishCodes<'_>) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { portable::finish_codes(f) }
 }
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { by_size!(float_dense, tile, sums, positions, [6, 4, 2, 1]) }
 }
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn float_dense<const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [[_mm256_setzero_ps(); 2]; P];
         let mut weights = tile.weights;
@@ -264,18 +264,18 @@ unsafe fn float_dense<const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn depthwise_float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { portable::depthwise_float_sums(tile, positions, sums) }
 }
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn finish_floats(f: &FinishFloats) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { portable::finish_floats(f) }
 }

@@ -42,8 +42,8 @@ macro_rules! by_depthwise_size {
 
 /// # Safety
 ///
-/// The CPU must have the instruction set, and all pointers must reach what a tile of so many positions and blocks reads and
-/// writes; so with the other functions.
+/// The CPU must have the instruction set, and all pointers must be valid for what a tile of this size reads and writes;
+/// this also holds for the other functions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(crate) unsafe fn code_sums(
     tile: &CodeTile<'_>,
@@ -51,7 +51,7 @@ pub(crate) unsafe fn code_sums(
     positions: usize,
     sums: *mut i32,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         by_dense_size!(code_dense, tile, sums, blocks, positions);
     }
@@ -59,7 +59,7 @@ pub(crate) unsafe fn code_sums(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn code_dense<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let read = |weights: *const i8| _mm512_load_si512(weights.cast());
         dense::<B, P, i8>(tile, sums, 4 * BLOCK, read);
@@ -68,7 +68,7 @@ unsafe fn code_dense<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: 
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(crate) unsafe fn nibble_sums(
     tile: &NibbleTile<'_>,
@@ -76,7 +76,7 @@ pub(crate) unsafe fn nibble_sums(
     positions: usize,
     sums: *mut i32,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         by_dense_size!(nibble_dense, tile, sums, blocks, positions);
     }
@@ -84,7 +84,7 @@ pub(crate) unsafe fn nibble_sums(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn nibble_dense<const B: usize, const P: usize>(tile: &NibbleTile<'_>, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let (mask, eight) = (_mm256_set1_epi8(15), _mm512_set1_epi8(8));
         let read = |weights: *const u8| {
@@ -98,7 +98,7 @@ unsafe fn nibble_dense<const B: usize, const P: usize>(tile: &NibbleTile<'_>, su
     }
 }
 
-/// Sums of products with the weights that a function reads, so many elements for each step.
+/// Sums of products. `read` unpacks the weights of a step, which has `weight_step` stored elements.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn dense<const B: usize, const P: usize, W>(
@@ -107,7 +107,7 @@ unsafe fn dense<const B: usize, const P: usize, W>(
     weight_step: usize,
     read: impl Fn(*const W) -> __m512i,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [[_mm512_setzero_si512(); B]; P];
         let (mut weights, step) = (tile.weights, tile.step);
@@ -139,14 +139,14 @@ unsafe fn dense<const B: usize, const P: usize, W>(
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(crate) unsafe fn depthwise_code_sums(
     tile: &DepthwiseCodeTile<'_>,
     positions: usize,
     sums: *mut i32,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         by_depthwise_size!(depthwise, tile, sums, positions);
     }
@@ -154,7 +154,7 @@ pub(crate) unsafe fn depthwise_code_sums(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn depthwise<const P: usize>(tile: &DepthwiseCodeTile<'_>, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [_mm512_setzero_si512(); P];
         let mut weights = tile.weights;
@@ -175,10 +175,10 @@ unsafe fn depthwise<const P: usize>(tile: &DepthwiseCodeTile<'_>, sums: *mut i32
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(crate) unsafe fn finish_codes(f: &FinishCodes<'_>) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let [low, high] = f.ends.map(|end| _mm512_set1_ps(end));
         for block in 0..f.blocks {
@@ -233,7 +233,7 @@ pub(crate) unsafe fn finish_codes(f: &FinishCodes<'_>) {
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(crate) unsafe fn float_sums(
     tile: &FloatTile<'_>,
@@ -241,7 +241,7 @@ pub(crate) unsafe fn float_sums(
     positions: usize,
     sums: *mut f32,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         by_dense_size!(float_dense, tile, sums, blocks, positions);
     }
@@ -249,7 +249,7 @@ pub(crate) unsafe fn float_sums(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn float_dense<const B: usize, const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [[_mm512_setzero_ps(); B]; P];
         let (mut weights, step) = (tile.weights, tile.step);
@@ -280,10 +280,10 @@ unsafe fn float_dense<const B: usize, const P: usize>(tile: &FloatTile<'_>, sums
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(crate) unsafe fn depthwise_float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         by_depthwise_size!(float_depthwise, tile, sums, positions);
     }
@@ -291,7 +291,7 @@ pub(crate) unsafe fn depthwise_float_sums(tile: &FloatTile<'_>, positions: usize
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn float_depthwise<const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [_mm512_setzero_ps(); P];
         let mut weights = tile.weights;
@@ -311,10 +311,10 @@ unsafe fn float_depthwise<const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) 
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(crate) unsafe fn finish_floats(f: &FinishFloats) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let [low, high] = f.ends.map(|end| _mm512_set1_ps(end));
         for block in 0..f.blocks {
@@ -329,7 +329,7 @@ pub(crate) unsafe fn finish_floats(f: &FinishFloats) {
                     let other = _mm512_loadu_ps(f.other.add(p * f.other_step + first));
                     result = _mm512_add_ps(result, other);
                 }
-                // The second operand is the result of what is no number.
+                // The result is the second operand if the first one is NaN.
                 let result = _mm512_min_ps(high, _mm512_max_ps(low, result));
                 _mm512_mask_storeu_ps(f.y.add(p * f.y_step + first), mask, result);
             }
@@ -341,7 +341,7 @@ pub(crate) unsafe fn finish_floats(f: &FinishFloats) {
 ///
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(crate) unsafe fn winograd_input(
     x: *const f32,
@@ -351,7 +351,7 @@ pub(crate) unsafe fn winograd_input(
     points: *mut f32,
     next: usize,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut channel = 0;
         while channel < channels {
@@ -380,11 +380,11 @@ pub(crate) unsafe fn winograd_input(
     }
 }
 
-/// Transforms the sums of a tile to its outputs, as many as are inside of the image, and finishes them.
+/// Transforms the sums of a tile to the outputs that are inside of the image, and converts them to results.
 ///
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[allow(clippy::too_many_arguments, reason = "pointers and their distances")]
 pub(crate) unsafe fn winograd_output(
@@ -398,7 +398,7 @@ pub(crate) unsafe fn winograd_output(
     y: *mut f32,
     steps: [usize; 2],
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mask: __mmask16 = u16::MAX >> (BLOCK - count);
         let [low, high] = ends.map(|end| _mm512_set1_ps(end));
@@ -436,10 +436,10 @@ pub(crate) unsafe fn winograd_output(
 ///
 /// # Safety
 ///
-/// As of [`code_sums`]; the CPU must also have AVX-512 VBMI.
+/// Like [`code_sums`]; the CPU must also have AVX-512 VBMI.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 pub(crate) unsafe fn look_up(table: &[u8; 256], x: *const u8, y: *mut u8) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let quarters = table.as_ptr().cast::<__m512i>();
         let x = _mm512_loadu_si512(x.cast());

@@ -1,22 +1,22 @@
 use std::fmt;
 
-/// Bytes on a cache line of their own.
+/// The bytes of a cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// Memory for numbers of either kind, aligned to cache lines. It ends with [`SPARE`](Buffer::SPARE) bytes that belong to no
-/// number, because vectors may read beyond the last one.
+/// Memory for integers or floats, aligned to cache lines of 64 bytes. It ends with [`SPARE`](Buffer::SPARE) additional
+/// bytes, because kernels read whole vectors beyond the last number.
 #[derive(Clone, Default)]
 pub struct Buffer {
     lines: Vec<Line>,
 }
 
 impl Buffer {
-    /// The bytes behind the last number.
+    /// The number of additional bytes behind the last number.
     pub const SPARE: usize = 64;
 
-    /// Zeros.
+    /// Allocates a number of bytes that are zero, and the additional ones.
     #[must_use]
     pub fn zeros(bytes: usize) -> Self {
         let lines = bytes.div_ceil(64) + Self::SPARE / 64;
@@ -25,14 +25,14 @@ impl Buffer {
         }
     }
 
-    /// All bytes, those behind the last number included.
+    /// All bytes, including the additional ones.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: lines are arrays of bytes without gaps.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), 64 * self.lines.len()) }
     }
 
-    /// The same, to write.
+    /// Mutable access to the same.
     #[must_use]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let length = 64 * self.lines.len();
@@ -47,7 +47,7 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), 16 * self.lines.len()) }
     }
 
-    /// The same, to write.
+    /// Mutable access to the same.
     #[must_use]
     pub fn floats_mut(&mut self) -> &mut [f32] {
         let length = 16 * self.lines.len();

@@ -17,18 +17,18 @@ use crate::{avx2, avx512};
 /// acc = Σ (x − zero) · w + bias        exact modulo 2³²
 /// ```
 ///
-/// Inputs are integers `0 … 255`, weights `−128 … 127`. What a window reads beyond the edge is the border of the input, which holds
-/// the zero point, and so contributes nothing.
+/// Inputs are integers `0 … 255`, weights `−128 … 127`. Beyond the edge, windows read the border of the input, which
+/// must contain the zero point, so that it contributes nothing.
 #[derive(Debug, Clone)]
 pub struct CodeLayer {
     packed: Packed,
-    /// Whether two weights share a byte.
+    /// Whether the weights are stored in 4 bits, two in a byte.
     nibbles: bool,
-    /// With what the zero point contributes.
+    /// The bias, minus the contribution of the zero point.
     bias: Vec<i32>,
 }
 
-/// How sums become integers of 8 bits.
+/// How 32-bit sums are converted to 8-bit integers.
 ///
 /// ```text
 /// y = clamp(rint(float32(float32(acc) · factor)), ends) + zero
@@ -36,14 +36,15 @@ pub struct CodeLayer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rescale {
     factor: Vec<f32>,
-    /// The smallest and the largest integer, less the zero point: whole numbers.
+    /// The smallest and the largest integer minus the zero point; both are integers.
     pub ends: [f32; 2],
     /// The zero point of the output.
     pub zero: i32,
 }
 
 impl Rescale {
-    /// With a factor for each output.
+    /// Creates the conversion with a factor for each output, the smallest and the largest integer minus the zero point,
+    /// and the zero point.
     #[must_use]
     pub fn new(factor: &[f32], ends: [f32; 2], zero: i32) -> Self {
         let mut factor = factor.to_vec();
@@ -52,28 +53,28 @@ impl Rescale {
     }
 }
 
-/// Integers that are added to the integers of a layer:
+/// A second operand that is added to the 8-bit results `y` of a layer:
 ///
 /// ```text
 /// clamp(rint(float32(float32(y − zero) · factors[0]) + float32((other − other_zero) · factors[1])), ends) + zero
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct AddCodes<'a> {
-    /// What is added.
+    /// The numbers that are added.
     pub other: &'a [u8],
-    /// How it lies in memory.
+    /// Their layout in memory.
     pub plane: &'a Plane,
-    /// Its zero point.
+    /// Their zero point.
     pub other_zero: i32,
-    /// What both are multiplied with, the layer's own integers first.
+    /// The factors of both operands, the result of the layer first.
     pub factors: [f32; 2],
-    /// The smallest and the largest sum, less the zero point.
+    /// The smallest and the largest result minus the zero point.
     pub ends: [f32; 2],
-    /// The zero point of the sum.
+    /// The zero point of the result.
     pub zero: i32,
 }
 
-/// Where a tile's sums become integers.
+/// Converts the sums of a tile to integers.
 pub(crate) struct FinishCodes<'a> {
     pub(crate) sums: *const i32,
     pub(crate) blocks: usize,
@@ -90,7 +91,7 @@ pub(crate) struct FinishCodes<'a> {
     pub(crate) add: Option<&'a AddCodes<'a>>,
 }
 
-/// Where a tile's sums become floats.
+/// Converts the sums of a tile to floats.
 pub(crate) struct FinishSums {
     pub(crate) sums: *const i32,
     pub(crate) blocks: usize,
@@ -103,15 +104,16 @@ pub(crate) struct FinishSums {
 }
 
 impl CodeLayer {
-    /// Packs weights `[outputs, inputs / groups, rows, columns]`. If all are `−8 … 7`, and the layer is not depthwise, two of them share a
-    /// byte, and the kernels unpack them.
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`. If all weights are in `−8 … 7` and the layer is not
+    /// depthwise, they are stored in 4 bits, which the kernels unpack.
     ///
-    /// `bias` has a number for each output; `zero` is the zero point of the input; `x` and `y` say how images lie in memory.
+    /// `bias` has a number for each output, `zero` is the zero point of the input, and `x` and `y` are the layouts of
+    /// input and output.
     ///
     /// # Panics
     ///
-    /// If the sizes do not fit, if the pitch of the input is no multiple of four, or if its border is smaller than the windows
-    /// need.
+    /// If the lengths and sizes are inconsistent, if the pitch of the input is not a multiple of four, or if its border
+    /// is smaller than the windows need.
     #[must_use]
     pub fn new(
         weights: &[i8],
@@ -122,10 +124,10 @@ impl CodeLayer {
         y: Plane,
     ) -> Self {
         assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
-        assert_eq!(bias.len(), filters.outputs, "a bias for each output");
+        assert_eq!(bias.len(), filters.outputs, "there must be a bias for each output");
         assert!(
             x.pitch.is_multiple_of(4),
-            "channels in groups of four: {x:?}"
+            "channels must be stored in groups of four: {x:?}"
         );
         let depthwise = filters.is_depthwise();
         let mut packed = Packed::new(Number::Codes, filters, x, y, |buffer, to, from| {
@@ -156,30 +158,30 @@ impl CodeLayer {
         }
     }
 
-    /// How the inputs lie in memory.
+    /// The layout of the inputs.
     #[must_use]
     pub const fn input(&self) -> &Plane {
         &self.packed.x
     }
 
-    /// How the outputs lie in memory.
+    /// The layout of the outputs.
     #[must_use]
     pub const fn output(&self) -> &Plane {
         &self.packed.y
     }
 
-    /// Bytes of the packed weights.
+    /// The number of bytes of the packed weights.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.packed.weights.bytes().len()
     }
 
-    /// Computes integers of 8 bits.
+    /// Computes the layer for `samples` images, with results of 8 bits.
     ///
     /// # Panics
     ///
-    /// If a slice is shorter than so many samples and [`Buffer::SPARE`] bytes, if there is not a factor for each output, or if the CPU does not have the
-    /// instruction set.
+    /// If a slice is shorter than `samples` images plus [`Buffer::SPARE`] bytes, if the number of factors is not the
+    /// number of outputs, or if the CPU does not have the instruction set.
     pub fn run_codes(
         &self,
         isa: Isa,
@@ -192,7 +194,7 @@ impl CodeLayer {
         assert_eq!(
             rescale.factor.len(),
             self.bias.len(),
-            "a factor for each output"
+            "there must be a factor for each output"
         );
         let other = add.as_ref().map_or(y.len(), |add| add.other.len());
         let plane = add.as_ref().map(|add| add.plane);
@@ -237,16 +239,16 @@ impl CodeLayer {
             .each_tile(Number::Codes, isa, &walk, |at| tile(at, sums), finish);
     }
 
-    /// Computes `float32(float32(acc) · factor)`, without rounding to integers.
+    /// Computes the layer for `samples` images, with float results `float32(float32(acc) · factor)`.
     ///
     /// # Panics
     ///
-    /// As [`run_codes`](Self::run_codes).
+    /// Like [`run_codes`](Self::run_codes).
     pub fn run_floats(&self, isa: Isa, samples: usize, x: &[u8], rescale: &Rescale, y: &mut [f32]) {
         assert_eq!(
             rescale.factor.len(),
             self.bias.len(),
-            "a factor for each output"
+            "there must be a factor for each output"
         );
         let walk = self.packed.walk(samples, None, [x.len(), y.len(), y.len()]);
         let mut scratch = Scratch([[0_i32; BLOCK]; TILE]);
@@ -271,9 +273,9 @@ impl CodeLayer {
             .each_tile(Number::Codes, isa, &walk, |at| tile(at, sums), finish);
     }
 
-    /// What computes the sums of a tile.
+    /// The kernel that computes the sums of a tile.
     fn tile(&self, isa: Isa, x: &[u8]) -> impl Fn(&Sums<'_>, *mut i32) {
-        assert!(isa.is_available(), "this CPU has no {isa}");
+        assert!(isa.is_available(), "this CPU does not have the instruction set {isa}");
         let (x, weights) = (x.as_ptr(), self.packed.weights.bytes().as_ptr());
         let (depthwise, nibbles) = (self.packed.depthwise, self.nibbles);
         move |at: &Sums<'_>, sums: *mut i32| {

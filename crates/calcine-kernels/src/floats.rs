@@ -13,31 +13,31 @@ use crate::{avx2, avx512};
 
 /// A convolution or a linear layer of floats: `y = clamp(Σ x · w + bias + other, ends)`.
 ///
-/// What a window reads beyond the edge is the border of the input, which holds zeros.
+/// Beyond the edge, windows read the border of the input, which must contain zeros.
 #[derive(Debug, Clone)]
 pub struct FloatLayer {
     kind: Kind,
     bias: Vec<f32>,
 }
 
-/// How a layer is computed.
+/// The algorithm of a layer.
 #[derive(Debug, Clone)]
 enum Kind {
     Windows(Packed),
-    /// With where the first window begins.
+    /// Sums of products; contains the index of the first window in memory.
     Winograd(Winograd, usize),
 }
 
-/// Floats that are added to what a layer computes.
+/// A second operand that is added to the sums of a layer.
 #[derive(Debug, Clone, Copy)]
 pub struct AddFloats<'a> {
-    /// What is added.
+    /// The numbers that are added.
     pub other: &'a [f32],
-    /// How it lies in memory.
+    /// Their layout in memory.
     pub plane: &'a Plane,
 }
 
-/// Where a tile's sums become results.
+/// Converts the sums of a tile to results.
 pub(crate) struct FinishFloats {
     pub(crate) sums: *const f32,
     pub(crate) blocks: usize,
@@ -47,18 +47,19 @@ pub(crate) struct FinishFloats {
     pub(crate) ends: [f32; 2],
     pub(crate) y: *mut f32,
     pub(crate) y_step: usize,
-    /// Null if nothing is added.
+    /// Null if there is no operand to add.
     pub(crate) other: *const f32,
     pub(crate) other_step: usize,
 }
 
 impl FloatLayer {
-    /// Packs weights `[outputs, inputs / groups, rows, columns]`. On CPUs with AVX-512, windows of 3 × 3 at every position, of
-    /// twelve channels or more, are computed by Winograd's minimal filtering, whose rounding errors are slightly larger.
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`. On CPUs with AVX-512, kernels of 3 × 3 with stride 1
+    /// and twelve or more channels are computed by Winograd's minimal filtering, whose rounding errors are slightly
+    /// larger.
     ///
     /// # Panics
     ///
-    /// If the sizes do not fit, or if the border of the input is smaller than the windows need.
+    /// If the lengths and sizes are inconsistent, or if the border of the input is smaller than the windows need.
     #[must_use]
     pub fn new(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
         check(&filters, &x, &y);
@@ -73,7 +74,8 @@ impl FloatLayer {
         }
     }
 
-    /// The same as sums of products alone, which are exact where all of them are integers that floats hold.
+    /// Like [`new`](Self::new), but without Winograd's minimal filtering: sums of products, which are exact if all
+    /// intermediate results are integers that `f32` represents.
     pub(crate) fn of_windows(
         weights: &[f32],
         bias: &[f32],
@@ -89,7 +91,7 @@ impl FloatLayer {
         }
     }
 
-    /// How the inputs lie in memory.
+    /// The layout of the inputs.
     #[must_use]
     pub const fn input(&self) -> &Plane {
         match &self.kind {
@@ -98,7 +100,7 @@ impl FloatLayer {
         }
     }
 
-    /// How the outputs lie in memory.
+    /// The layout of the outputs.
     #[must_use]
     pub const fn output(&self) -> &Plane {
         match &self.kind {
@@ -107,7 +109,7 @@ impl FloatLayer {
         }
     }
 
-    /// Bytes of the packed weights.
+    /// The number of bytes of the packed weights.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.kind {
@@ -116,12 +118,12 @@ impl FloatLayer {
         }
     }
 
-    /// Computes the layer.
+    /// Computes the layer for `samples` images.
     ///
     /// # Panics
     ///
-    /// If a slice is shorter than so many samples, and [`Buffer::SPARE`] bytes if it is read, or if the CPU does not have the
-    /// instruction set.
+    /// If a slice is shorter than `samples` images, plus [`Buffer::SPARE`] bytes if it is read, or if the CPU does not
+    /// have the instruction set.
     pub fn run(
         &self,
         isa: Isa,
@@ -131,7 +133,7 @@ impl FloatLayer {
         add: Option<AddFloats<'_>>,
         y: &mut [f32],
     ) {
-        assert!(isa.is_available(), "this CPU has no {isa}");
+        assert!(isa.is_available(), "this CPU does not have the instruction set {isa}");
         let other = add.as_ref().map_or(usize::MAX, |add| add.other.len());
         let plane = add.as_ref().map(|add| add.plane);
         let lengths = [x.len(), y.len(), other];
@@ -194,7 +196,7 @@ impl FloatLayer {
 ///
 /// # Safety
 ///
-/// The CPU must have the instruction set, and all pointers must reach what a tile of so many positions and blocks reads and writes.
+/// The CPU must have the instruction set, and all pointers must be valid for what a tile of this size reads and writes.
 #[cfg_attr(
     not(target_arch = "x86_64"),
     allow(unused_variables, reason = "plain loops compute one block at a time")
@@ -206,7 +208,7 @@ pub(crate) unsafe fn tile_sums(
     positions: usize,
     sums: *mut f32,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
@@ -222,9 +224,9 @@ pub(crate) unsafe fn tile_sums(
 ///
 /// # Safety
 ///
-/// As of [`tile_sums`].
+/// Like [`tile_sums`].
 unsafe fn depthwise_tile_sums(isa: Isa, tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
@@ -236,9 +238,9 @@ unsafe fn depthwise_tile_sums(isa: Isa, tile: &FloatTile<'_>, positions: usize, 
     }
 }
 
-/// A bias for each output, and as many numbers behind them as a block has.
+/// The biases, padded to whole blocks.
 fn with_spare(bias: &[f32], filters: &Filters) -> Vec<f32> {
-    assert_eq!(bias.len(), filters.outputs, "a bias for each output");
+    assert_eq!(bias.len(), filters.outputs, "there must be a bias for each output");
     let mut bias = bias.to_vec();
     bias.resize(bias.len() + BLOCK, 0.0);
     bias

@@ -1,13 +1,15 @@
-//! Elementary functions of single floats, without branches, so that loops over them become vector instructions.
+//! Elementary functions of single floats, without branches, so that compilers turn loops over them into vector
+//! instructions.
 //!
-//! They consist of separate multiplications and additions in a fixed order, and so give the same bits on every instruction set. The largest
-//! errors that the tests allow are those of the documentation of each function, in units of the last place (ulp) of the result. What is no
-//! number stays so.
+//! They consist of separate multiplications and additions in a fixed order, and therefore give the same bits on every
+//! instruction set. The documentation of each function states the largest error that the tests allow, in units in the
+//! last place (ulp) of the result. NaN gives NaN.
 
-/// Added to a number up to 2²² in magnitude, it leaves the nearest whole number in the last bits, ties to even.
+/// `1.5 · 2²³`: the sum of this and a number up to 2²² in magnitude has the nearest integer (ties to even) in its
+/// lowest bits.
 const ROUNDER: f32 = 12_582_912.0;
 
-/// The polynomial with these coefficients, the constant first.
+/// Evaluates a polynomial, given its coefficients from the constant on.
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut result = 0.0;
@@ -17,7 +19,7 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     result
 }
 
-/// `eˣ`, to 2 ulp; 0 below −104 and infinity above 88.8.
+/// `eˣ`, with an error of at most 2 ulp; 0 below −104, and infinity above 88.8.
 #[inline(always)]
 #[must_use]
 pub fn exp(x: f32) -> f32 {
@@ -51,14 +53,14 @@ pub fn exp(x: f32) -> f32 {
     fraction * power(half) * power(n - half)
 }
 
-/// `1 / (1 + e⁻ˣ)`, to 4 ulp.
+/// The logistic function `1 / (1 + e⁻ˣ)`, with an error of at most 4 ulp.
 #[inline(always)]
 #[must_use]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The hyperbolic tangent, to 4 ulp.
+/// The hyperbolic tangent, with an error of at most 4 ulp.
 #[inline(always)]
 #[must_use]
 pub fn tanh(x: f32) -> f32 {
@@ -80,7 +82,7 @@ pub fn tanh(x: f32) -> f32 {
     result.copysign(x)
 }
 
-/// The error function, to 4 ulp.
+/// The error function, with an error of at most 4 ulp.
 #[inline(always)]
 #[must_use]
 pub fn erf(x: f32) -> f32 {
@@ -119,7 +121,7 @@ pub fn erf(x: f32) -> f32 {
     result.copysign(x)
 }
 
-/// The Gaussian error linear unit, `x / 2 · (1 + erf(x / √2))`, with the rounding of these operations.
+/// The Gaussian error linear unit, `x / 2 · (1 + erf(x / √2))`, with one rounding for each of these operations.
 #[inline(always)]
 #[must_use]
 pub fn gelu(x: f32) -> f32 {

@@ -1,33 +1,34 @@
 use std::fmt;
 
-/// An instruction set that the kernels are written for.
+/// An instruction set for which there are kernels.
 ///
-/// All give the same integers. Sums of floats differ in their last bits: with fused multiplications and without.
+/// All instruction sets give the same integers. The last bits of sums of floats differ between those with and without
+/// fused multiply-add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Isa {
-    /// Plain loops, as the compiler makes them for every CPU of the target.
+    /// Portable loops without intrinsics, for every CPU of the compilation target.
     Portable,
-    /// x86-64 with AVX2 and FMA: products of 16-bit integers, so that no sum saturates.
+    /// x86-64 with AVX2 and FMA: 8-bit integers are multiplied as 16-bit integers, so that no sum saturates.
     Avx2,
-    /// x86-64 with AVX-VNNI: products of four 8-bit integers at once, 256 bits wide.
+    /// x86-64 with AVX-VNNI: dot products of four 8-bit integers, in 256-bit vectors.
     AvxVnni,
-    /// x86-64 with AVX-512 VNNI: the same, 512 bits wide.
+    /// x86-64 with AVX-512 VNNI: dot products of four 8-bit integers, in 512-bit vectors.
     Avx512Vnni,
 }
 
 impl Isa {
-    /// All of them, from the plainest to the fastest.
+    /// All instruction sets, from the slowest to the fastest.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni];
 
-    /// The fastest one that this CPU has.
+    /// The fastest instruction set that this CPU has.
     #[must_use]
     pub fn best() -> Self {
         let mut all = Self::ALL.into_iter().rev();
         all.find(|isa| isa.is_available()).unwrap_or(Self::Portable)
     }
 
-    /// Whether this CPU has it.
+    /// Whether this CPU has the instruction set.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
@@ -49,16 +50,16 @@ impl Isa {
         }
     }
 
-    /// Calls a function whose loops may become vector instructions of this instruction set. That needs a closure with
-    /// `#[inline(always)]`, whose own calls are inlined, too.
+    /// Calls a function that is compiled for this instruction set, so that its loops can become vector instructions.
+    /// This requires a closure with `#[inline(always)]` whose own calls are inlined, too.
     ///
-    /// The results are those of a call without it: Rust does not reorder or fuse operations on floats.
+    /// The results are the same as those of a direct call, because Rust does not reorder or fuse operations on floats.
     ///
     /// # Panics
     ///
     /// If the CPU does not have the instruction set.
     pub fn vectorize<R>(self, function: impl FnOnce() -> R) -> R {
-        assert!(self.is_available(), "this CPU has no {self}");
+        assert!(self.is_available(), "this CPU does not have the instruction set {self}");
         match self {
             // SAFETY: the CPU has the instruction set.
             #[cfg(target_arch = "x86_64")]
@@ -82,7 +83,7 @@ unsafe fn avx2<R>(function: impl FnOnce() -> R) -> R {
 
 /// # Safety
 ///
-/// As of [`avx2`].
+/// Like [`avx2`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn avx512<R>(function: impl FnOnce() -> R) -> R {

@@ -1,4 +1,4 @@
-//! Products of two matrices of floats, both of which are activations.
+//! Matrix products of floats, of which both operands are activations.
 
 use crate::floats::tile_sums;
 use crate::isa::Isa;
@@ -29,20 +29,20 @@ pub fn pack_matrix(inner: usize, columns: usize, matrix: &[f32], packed: &mut [f
     }
 }
 
-/// How sums of products are computed.
+/// How the sums of products are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatrixSums {
-    /// In floats; the last bits depend on the instruction set.
+    /// In floats. The last bits depend on the instruction set.
     Floats,
-    /// Of whole numbers: parts of so many products are summed in floats, which must not exceed 2²⁴ in magnitude so that they are exact, and
-    /// the parts in 32-bit integers. The result is rounded once.
+    /// Exactly, for matrices of integers: partial sums of `part` products are computed in floats and added in 32-bit
+    /// integers, and the result is converted to `f32` once. Partial sums must not exceed 2²⁴ in magnitude.
     Whole {
-        /// Products of a part, at least one.
+        /// The number of products in a partial sum, at least 1.
         part: usize,
     },
 }
 
-/// Multiplies a matrix `[rows, inner]` with a packed one `[inner, columns]`, to `[rows, columns]`.
+/// Multiplies a matrix `[rows, inner]` with a packed matrix `[inner, columns]`. The result is `[rows, columns]`.
 ///
 /// # Panics
 ///
@@ -55,7 +55,7 @@ pub fn multiply_matrices(
     packed: &[f32],
     y: &mut [f32],
 ) {
-    assert!(isa.is_available(), "this CPU has no {isa}");
+    assert!(isa.is_available(), "this CPU does not have the instruction set {isa}");
     assert!(
         x.len() >= rows * inner
             && packed.len() >= packed_matrix_len(inner, columns)
@@ -67,7 +67,7 @@ pub fn multiply_matrices(
     );
     assert!(
         packed.as_ptr().addr().is_multiple_of(64),
-        "the packed matrix is aligned to 64 bytes"
+        "the packed matrix must be aligned to 64 bytes"
     );
     if rows == 0 || columns == 0 {
         return;
@@ -84,13 +84,13 @@ pub fn multiply_matrices(
         let (together, positions) = tiling(Number::Floats, isa, false, blocks - block, rows);
         let mut row = 0;
         loop {
-            // The last tile overlaps with the one before, and computes the same again.
+            // The last tile overlaps with the tile before it, and computes the same results again.
             row = row.min(rows - positions);
             let mut whole = Scratch([[0_i32; BLOCK]; TILE]);
             let mut first = 0;
             while first < inner || first == 0 {
                 let steps = part.min(inner - first);
-                // SAFETY: the slices reach all rows and blocks, as was checked, and the scratch memory holds the largest tile.
+                // SAFETY: the slices contain all rows and blocks, as checked above, and the scratch memory holds the largest tile.
                 unsafe {
                     let tile = FloatTile {
                         x: x.as_ptr().add(row * inner + first),
@@ -129,7 +129,7 @@ pub fn multiply_matrices(
     }
 }
 
-/// Adds whole numbers up to 2²⁴ in magnitude.
+/// Adds integers up to 2²⁴ in magnitude.
 fn add_whole(floats: &[[f32; BLOCK]], sums: &mut [[i32; BLOCK]]) {
     for (floats, sums) in floats.iter().zip(sums) {
         for (float, sum) in floats.iter().zip(sums) {

@@ -1,64 +1,65 @@
-//! Weights in the order in which kernels read them, and the walk over the positions of the output.
+//! Weights in the order in which kernels read them, and the iteration over the positions of the output.
 
 use crate::buffer::Buffer;
 use crate::isa::Isa;
 use crate::plane::{Plane, Window};
 
-/// Outputs of a block: what a vector of 32-bit sums holds.
+/// The number of outputs in a block: the 32-bit sums of one vector.
 pub(crate) const BLOCK: usize = 16;
 
-/// The largest number of blocks of sums that a tile has.
+/// The maximum number of blocks times positions in a tile.
 pub(crate) const TILE: usize = 32;
 
 /// The sizes of a convolution or a linear layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Filters {
-    /// Channels of the input.
+    /// The number of input channels.
     pub inputs: usize,
-    /// Channels of the output.
+    /// The number of output channels.
     pub outputs: usize,
-    /// How many parts the channels are split into; each output reads one part of the inputs.
+    /// The number of groups. Inputs and outputs are divided into this number of equal parts; each output reads the
+    /// inputs of its own group.
     pub groups: usize,
-    /// What an output reads.
+    /// The windows that outputs read.
     pub window: Window,
 }
 
 impl Filters {
-    /// How many weights there are: outputs, inputs of a group, rows and columns of the kernel.
+    /// The number of weights: `outputs · inputs / groups · rows · columns` of the kernel.
     #[must_use]
     pub const fn weights(&self) -> usize {
         let [height, width] = self.window.kernel;
         self.outputs * (self.inputs / self.groups) * height * width
     }
 
-    /// Whether each channel has a filter of its own.
+    /// Whether each channel is a group of its own, with one output.
     #[must_use]
     pub const fn is_depthwise(&self) -> bool {
         self.groups == self.inputs && self.outputs == self.inputs && self.inputs > 1
     }
 }
 
-/// Outputs that read the same channels.
+/// Outputs that read the same input channels.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
-    /// The first output, and how many there are.
+    /// The first output, and the number of outputs.
     pub(crate) first: usize,
     pub(crate) outputs: usize,
-    /// Where what a window reads is, from its first position on: runs of equally many steps.
+    /// The offsets of the runs of a window, relative to its first position. Each run has the same number of steps.
     pub(crate) runs: Vec<usize>,
-    /// Steps of a run.
+    /// The number of steps in a run.
     pub(crate) steps: usize,
-    /// Where the weights are, and how many a block has.
+    /// The offset of the weights, and the number of weights in a block.
     pub(crate) weights: usize,
     pub(crate) block: usize,
 }
 
-/// How many numbers of the input a step takes, and how weights are stored.
+/// How many inputs one step reads, and how the weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Number {
-    /// Four 8-bit integers at once.
+    /// Four 8-bit integers per step.
     Codes,
-    /// One float.
+    /// One float per step.
     Floats,
 }
 
@@ -71,7 +72,7 @@ impl Number {
     }
 }
 
-/// Weights for planes of these shapes.
+/// Packed weights for inputs and outputs with these layouts.
 #[derive(Debug, Clone)]
 pub(crate) struct Packed {
     pub(crate) filters: Filters,
@@ -83,7 +84,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs weights `[outputs, inputs / groups, rows, columns]`. `put` stores one of them, at a position of the buffer.
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`. `put` stores one weight at a position of the buffer.
     pub(crate) fn new(
         number: Number,
         filters: Filters,
@@ -136,7 +137,7 @@ impl Packed {
         );
         let mut groups = Vec::new();
         let mut total = 0;
-        // Neighbouring columns of a kernel follow each other in memory, if all channels are read.
+        // Neighbouring columns of a kernel are contiguous in memory, if all channels are read.
         let joined = filters.groups == 1 && window.dilation[1] == 1;
         for group in 0..filters.groups {
             let first = group * inputs / unit * unit;
@@ -200,7 +201,7 @@ impl Packed {
         }
     }
 
-    /// The positions of the output, as many as the slices hold.
+    /// The positions of the output, after checking the lengths of the slices.
     pub(crate) fn walk(&self, samples: usize, other: Option<&Plane>, lengths: [usize; 3]) -> Walk {
         let (x, y, window) = (&self.x, &self.y, &self.filters.window);
         let other = other.unwrap_or(y);
@@ -262,7 +263,8 @@ impl Packed {
                     for row in 0..walk.height {
                         let mut column = 0;
                         loop {
-                            // The last tile of a row overlaps with the one before, and computes the same again.
+                            // The last tile of a row overlaps with the tile before it, and computes the same results
+                            // again.
                             column = column.min(walk.width - positions);
                             sums(&Sums {
                                 x: walk.x.at(sample, row, column) + shift,
@@ -295,7 +297,7 @@ impl Packed {
     }
 }
 
-/// Where positions are in memory.
+/// The positions of a batch in memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
     sample: usize,
@@ -310,7 +312,7 @@ impl Way {
     }
 }
 
-/// The positions of an output, and where their windows are.
+/// The positions of an output in memory, and the windows that they read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Walk {
     samples: usize,
@@ -323,11 +325,11 @@ pub(crate) struct Walk {
 
 /// A tile whose sums are to be computed.
 pub(crate) struct Sums<'a> {
-    /// Where the window of the first position begins, and how far that of the next is.
+    /// The index of the window of the first position, and the distance to the window of the next position.
     pub(crate) x: usize,
     pub(crate) step: usize,
     pub(crate) group: &'a Group,
-    /// Where the weights of the first block are.
+    /// The index of the weights of the first block.
     pub(crate) weights: usize,
     #[cfg_attr(
         not(target_arch = "x86_64"),
@@ -338,13 +340,13 @@ pub(crate) struct Sums<'a> {
 }
 
 impl<'a> Sums<'a> {
-    /// The tile, in these inputs and weights.
+    /// The tile with pointers into these inputs and weights.
     ///
     /// # Safety
     ///
-    /// The inputs and the weights must reach the tile.
+    /// The slices must contain all inputs and weights of the tile.
     pub(crate) unsafe fn tile<X, W>(&self, x: *const X, weights: *const W) -> Tile<'a, X, W> {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the conditions.
         unsafe {
             Tile {
                 x: x.add(self.x),
@@ -359,13 +361,13 @@ impl<'a> Sums<'a> {
 }
 
 impl<'a> Sums<'a> {
-    /// The tile, in these inputs and weights, two of which share a byte.
+    /// The tile with pointers into these inputs and weights, of which two share a byte.
     ///
     /// # Safety
     ///
-    /// The inputs and the weights must reach the tile.
+    /// The slices must contain all inputs and weights of the tile.
     pub(crate) unsafe fn half_tile(&self, x: *const u8, weights: *const u8) -> NibbleTile<'a> {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the conditions.
         unsafe {
             NibbleTile {
                 x: x.add(self.x),
@@ -399,7 +401,7 @@ pub(crate) type CodeTile<'a> = Tile<'a, u8, i8>;
 /// A tile of products of 8-bit inputs with weights of 4 bits, of which 32 bytes hold those of a step.
 pub(crate) type NibbleTile<'a> = Tile<'a, u8, u8>;
 
-/// Bytes of the 4-bit weights of a step: four for each output of a block.
+/// The number of bytes of the 4-bit weights of a step: four weights for each output of a block.
 pub(crate) const NIBBLES: usize = 2 * BLOCK;
 
 /// Stores weights `−8 … 7` in half of the bytes: byte `i` of the 32 of a step holds weight `i`, plus 8, in its low half and weight `i + 32`
@@ -441,11 +443,11 @@ pub(crate) type FloatTile<'a> = Tile<'a, f32, f32>;
 #[repr(C, align(64))]
 pub(crate) struct Scratch<T>(pub(crate) [[T; BLOCK]; TILE]);
 
-/// A tile whose sums are there: `positions` times `blocks` times 16.
+/// A tile whose sums are computed: `positions · blocks · 16` of them.
 pub(crate) struct Done {
     pub(crate) blocks: usize,
     pub(crate) positions: usize,
-    /// The first output, and how many there are.
+    /// The first output, and the number of outputs.
     pub(crate) channel: usize,
     pub(crate) count: usize,
     pub(crate) y: usize,
@@ -454,7 +456,7 @@ pub(crate) struct Done {
     pub(crate) other_step: usize,
 }
 
-/// Blocks and positions of a tile: what fits the registers, and the row with the least work.
+/// The number of blocks and positions of a tile: as many as fit the registers, so that a row takes the least work.
 pub(crate) fn tiling(
     number: Number,
     isa: Isa,
@@ -462,7 +464,7 @@ pub(crate) fn tiling(
     blocks: usize,
     width: usize,
 ) -> (usize, usize) {
-    /// Numbers of blocks, with the numbers of positions that there is a tile for.
+    /// The available numbers of blocks, each with the available numbers of positions.
     type Ways = &'static [(usize, &'static [usize])];
     const WIDE: Ways = &[
         (1, &[16, 8, 4, 2, 1]),
@@ -484,7 +486,7 @@ pub(crate) fn tiling(
     });
     let all = all.filter(|(together, _)| *together <= blocks);
     let work = |&(together, positions): &(usize, usize)| {
-        // A product takes as long as a load; sums wait for each other if there are few of them.
+        // A product takes as long as a load; with few sums, each waits for the previous product.
         let sums = (positions * together).max(4);
         let step = sums.max(positions + together);
         (
@@ -495,17 +497,18 @@ pub(crate) fn tiling(
     all.min_by_key(work).unwrap_or((1, 1))
 }
 
-/// Where the first window begins.
+/// The index of the first window in memory.
 pub(crate) fn origin(x: &Plane, window: &Window) -> usize {
     (x.border[0][0] - window.padding[0]) * x.row() + (x.border[1][0] - window.padding[1]) * x.pitch
 }
 
-/// Whether slices of these lengths hold so many images of input, output and what is added, and spare numbers behind what is read.
+/// Checks that slices of these lengths contain `samples` images of the input, the output and the operand that is added,
+/// and that the slices that are read have spare numbers at the end.
 pub(crate) fn holds(planes: [&Plane; 3], samples: usize, lengths: [usize; 3]) {
     let [_, y, other] = planes;
     assert!(
         (other.height, other.width, other.channels) == (y.height, y.width, y.channels),
-        "what is added has the shape of the output"
+        "the operand that is added must have the shape of the output"
     );
     let spare = Buffer::SPARE / 4;
     for ((plane, length), spare) in planes.into_iter().zip(lengths).zip([spare, 0, spare]) {
@@ -517,22 +520,22 @@ pub(crate) fn holds(planes: [&Plane; 3], samples: usize, lengths: [usize; 3]) {
     }
 }
 
-/// Whether the planes are those of the filters.
+/// Checks that the layouts fit the filters.
 pub(crate) fn check(filters: &Filters, x: &Plane, y: &Plane) {
     let window = &filters.window;
     assert!(
         filters.groups > 0
             && filters.inputs.is_multiple_of(filters.groups)
             && filters.outputs.is_multiple_of(filters.groups),
-        "channels are split into equal groups: {filters:?}"
+        "the groups must divide the inputs and the outputs: {filters:?}"
     );
     assert!(
         (x.channels, y.channels) == (filters.inputs, filters.outputs),
-        "planes have the channels of the filters: {filters:?}, {x:?}, {y:?}"
+        "the layouts must have the channels of the filters: {filters:?}, {x:?}, {y:?}"
     );
     assert!(
         x.pitch >= x.channels && y.pitch >= y.channels,
-        "channels overlap: {x:?}, {y:?}"
+        "the distance between positions must be at least the number of channels: {x:?}, {y:?}"
     );
     assert!(
         window
@@ -541,7 +544,7 @@ pub(crate) fn check(filters: &Filters, x: &Plane, y: &Plane) {
             .chain(&window.stride)
             .chain(&window.dilation)
             .all(|n| *n > 0),
-        "windows have a size and a distance: {window:?}"
+        "kernel, stride and dilation must be at least 1: {window:?}"
     );
     let needed = window.border([x.height, x.width], [y.height, y.width]);
     let there = x.border.iter().zip(&needed);
@@ -549,6 +552,6 @@ pub(crate) fn check(filters: &Filters, x: &Plane, y: &Plane) {
         there
             .clone()
             .all(|(there, needed)| there[0] >= needed[0] && there[1] >= needed[1]),
-        "windows need a border of {needed:?}: {x:?}"
+        "the windows need a border of {needed:?}: {x:?}"
     );
 }

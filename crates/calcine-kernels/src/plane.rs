@@ -1,22 +1,24 @@
-/// Images in memory: sample by sample, row by row, position by position, the channels of a position next to each other.
+/// The layout of a batch of images in memory: samples, rows, positions and channels, from the slowest to the fastest
+/// axis (channels last).
 ///
-/// Around each image there may be a border of positions, so that windows that hang over the edge read what is there.
+/// Each image can be surrounded by a border of positions, which windows read that extend beyond the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Plane {
-    /// Rows, without the border.
+    /// The number of rows, without the border.
     pub height: usize,
-    /// Positions of a row, without the border.
+    /// The number of positions in a row, without the border.
     pub width: usize,
-    /// Numbers of a position.
+    /// The number of channels of a position.
     pub channels: usize,
-    /// From one position to the next; the numbers between the last channel and the next position mean nothing.
+    /// The distance between neighbouring positions of a row, at least `channels`. The numbers between the last channel
+    /// and the next position are padding with unspecified contents.
     pub pitch: usize,
-    /// Positions of the border: above and below, left and right.
+    /// The width of the border in positions: `[[above, below], [left, right]]`.
     pub border: [[usize; 2]; 2],
 }
 
 impl Plane {
-    /// Images without a border, channels without gaps.
+    /// The layout of images without border and padding.
     #[must_use]
     pub const fn new(height: usize, width: usize, channels: usize) -> Self {
         Self {
@@ -28,7 +30,8 @@ impl Plane {
         }
     }
 
-    /// Such images of 8-bit integers: the channels of a position fill groups of four.
+    /// The layout of images of 8-bit integers without a border. The channels of a position are padded to a multiple of
+    /// four.
     #[must_use]
     pub const fn of_codes(height: usize, width: usize, channels: usize) -> Self {
         let mut plane = Self::new(height, width, channels);
@@ -36,26 +39,27 @@ impl Plane {
         plane
     }
 
-    /// The same with a border.
+    /// The same layout with a border.
     #[must_use]
     pub const fn with_border(mut self, border: [[usize; 2]; 2]) -> Self {
         self.border = border;
         self
     }
 
-    /// Numbers of a row, border and gaps included.
+    /// The length of a row in numbers, including border and padding.
     #[must_use]
     pub const fn row(&self) -> usize {
         (self.border[1][0] + self.width + self.border[1][1]) * self.pitch
     }
 
-    /// Numbers of an image, border and gaps included.
+    /// The length of an image in numbers, including border and padding.
     #[must_use]
     pub const fn sample(&self) -> usize {
         (self.border[0][0] + self.height + self.border[0][1]) * self.row()
     }
 
-    /// Where the first channel of a position is.
+    /// The index of the first channel of a position in memory. `y` and `x` are the row and the column, without the
+    /// border.
     #[must_use]
     pub const fn at(&self, sample: usize, y: usize, x: usize) -> usize {
         sample * self.sample()
@@ -63,18 +67,18 @@ impl Plane {
             + (self.border[1][0] + x) * self.pitch
     }
 
-    /// Whether there is no border.
+    /// Whether the images have no border.
     #[must_use]
     pub const fn is_borderless(&self) -> bool {
         let [[above, below], [left, right]] = self.border;
         above + below + left + right == 0
     }
 
-    /// Fills the borders of so many images.
+    /// Fills the borders of the first `samples` images with a number.
     ///
     /// # Panics
     ///
-    /// If the slice is too short.
+    /// If the slice is shorter than `samples` images.
     pub fn fill_border<T: Copy>(&self, samples: usize, with: T, numbers: &mut [T]) {
         if self.is_borderless() {
             return;
@@ -85,7 +89,7 @@ impl Plane {
         for numbers in numbers[..samples * sample].chunks_exact_mut(sample) {
             numbers[..above * row + left].fill(with);
             for y in 0..self.height {
-                // The right border of a row and the left one of the next are neighbours.
+                // The right border of a row and the left border of the next one are contiguous.
                 let end = (above + y + 1) * row;
                 if y + 1 < self.height {
                     numbers[end - right..end + left].fill(with);
@@ -100,18 +104,18 @@ impl Plane {
 /// The windows of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
-    /// Rows and columns.
+    /// The number of rows and columns.
     pub kernel: [usize; 2],
-    /// Distance of neighbouring windows.
+    /// The distance between neighbouring windows in rows and columns.
     pub stride: [usize; 2],
-    /// Distance of neighbouring elements in a window.
+    /// The distance between neighbouring elements of a window in rows and columns.
     pub dilation: [usize; 2],
-    /// Positions before the first of the image at which the first window begins.
+    /// The number of positions above and left of the image at which the first window begins.
     pub padding: [usize; 2],
 }
 
 impl Window {
-    /// One position after the other: what a linear layer reads.
+    /// The window of a single position, for linear layers.
     pub const POINT: Self = Self {
         kernel: [1; 2],
         stride: [1; 2],
@@ -119,7 +123,8 @@ impl Window {
         padding: [0; 2],
     };
 
-    /// The border that images need so that so many windows are within it: above and below, left and right.
+    /// The border that images of `input` rows and columns need so that `output` rows and columns of windows are within
+    /// image and border: `[[above, below], [left, right]]`.
     #[must_use]
     pub fn border(&self, input: [usize; 2], output: [usize; 2]) -> [[usize; 2]; 2] {
         [0, 1].map(|axis| {

@@ -1,4 +1,4 @@
-//! Plain loops, for every CPU. Sixteen sums next to each other become vector instructions.
+//! Portable loops, for every CPU. Compilers turn sixteen neighbouring sums into vector instructions.
 
 use crate::codes::{FinishCodes, FinishSums};
 use crate::floats::FinishFloats;
@@ -6,35 +6,36 @@ use crate::packed::{
     BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, NIBBLES, NibbleTile, Tile, from_nibbles,
 };
 
-/// Added to a number up to 2²² in magnitude, it leaves the nearest whole number in the last bits, ties to even.
+/// `1.5 · 2²³`: the sum of this and a number up to 2²² in magnitude has the nearest integer (ties to even) in its
+/// lowest bits.
 const ROUNDER: f32 = 12_582_912.0;
 
-/// The nearest whole number, ties to even, of a number up to 2²² in magnitude.
+/// The nearest integer, ties to even, of a number up to 2²² in magnitude.
 #[inline(always)]
 pub(crate) fn nearest(x: f32) -> f32 {
     (x + ROUNDER) - ROUNDER
 }
 
-/// `x` between two numbers; what is no number stays so.
+/// Clamps `x` to a range. NaN stays NaN.
 #[inline(always)]
 pub(crate) fn within(x: f32, [low, high]: [f32; 2]) -> f32 {
     let x = if x < low { low } else { x };
     if x > high { high } else { x }
 }
 
-/// A whole number up to 2²² in magnitude, plus another, modulo 256.
+/// The sum of an integer up to 2²² in magnitude and another one, modulo 256.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation, reason = "modulo 256")]
 pub(crate) fn low_byte(whole: f32, plus: i32) -> u8 {
-    // The bits of the sum end with the whole number's, and those of the rounder are zero there.
+    // The lowest bits of the sum are those of the integer, because those of the rounder are zero.
     (whole + ROUNDER).to_bits().wrapping_add_signed(plus) as u8
 }
 
 /// # Safety
 ///
-/// All pointers must reach what a tile of so many positions reads and writes; so with the other functions.
+/// All pointers must be valid for what a tile of this size reads and writes; this also holds for the other functions.
 pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         dense_sums(tile, positions, sums, 4 * BLOCK, |weights| {
             weights.cast::<[i8; 4 * BLOCK]>().read()
@@ -44,9 +45,9 @@ pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 pub(crate) unsafe fn nibble_sums(tile: &NibbleTile<'_>, positions: usize, sums: *mut i32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         dense_sums(tile, positions, sums, NIBBLES, |weights| {
             from_nibbles(&*weights.cast())
@@ -54,11 +55,11 @@ pub(crate) unsafe fn nibble_sums(tile: &NibbleTile<'_>, positions: usize, sums: 
     }
 }
 
-/// Sums of products with the weights that a function reads, so many elements for each step.
+/// Sums of products. `read` unpacks the weights of a step, which has `step` stored elements.
 ///
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[inline(always)]
 unsafe fn dense_sums<W>(
     tile: &Tile<'_, u8, W>,
@@ -67,7 +68,7 @@ unsafe fn dense_sums<W>(
     step: usize,
     read: impl Fn(*const W) -> [i8; 4 * BLOCK],
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         for position in 0..positions {
             let mut acc = [0_i32; BLOCK];
@@ -96,7 +97,7 @@ unsafe fn dense_sums<W>(
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[inline(always)]
 pub(crate) unsafe fn depthwise_code_sums(
     tile: &DepthwiseCodeTile<'_>,
@@ -104,13 +105,13 @@ pub(crate) unsafe fn depthwise_code_sums(
     sums: *mut i32,
 ) {
     let add = |sum: i32, x: u8, weight: i32| sum.wrapping_add(i32::from(x) * weight);
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { depthwise_sums(tile, positions, sums, add) }
 }
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[inline(always)]
 unsafe fn depthwise_sums<X: Copy, W: Copy, S: Copy + Default>(
     tile: &Tile<'_, X, W>,
@@ -118,7 +119,7 @@ unsafe fn depthwise_sums<X: Copy, W: Copy, S: Copy + Default>(
     sums: *mut S,
     add: impl Fn(S, X, W) -> S,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         for position in 0..positions {
             let mut acc = [S::default(); BLOCK];
@@ -139,14 +140,14 @@ unsafe fn depthwise_sums<X: Copy, W: Copy, S: Copy + Default>(
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[inline(always)]
 #[allow(
     clippy::cast_precision_loss,
     reason = "sums are rounded once, as a conversion does"
 )]
 pub(crate) unsafe fn finish_codes(f: &FinishCodes<'_>) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         for position in 0..f.positions {
             for block in 0..f.blocks {
@@ -187,13 +188,13 @@ pub(crate) unsafe fn finish_codes(f: &FinishCodes<'_>) {
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[allow(
     clippy::cast_precision_loss,
     reason = "sums are rounded once, as a conversion does"
 )]
 pub(crate) unsafe fn finish_sums(f: &FinishSums) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         for position in 0..f.positions {
             for channel in 0..f.count.min(f.blocks * BLOCK) {
@@ -207,9 +208,9 @@ pub(crate) unsafe fn finish_sums(f: &FinishSums) {
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 pub(crate) unsafe fn float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         for position in 0..positions {
             let mut acc = [0_f32; BLOCK];
@@ -232,19 +233,19 @@ pub(crate) unsafe fn float_sums(tile: &FloatTile<'_>, positions: usize, sums: *m
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[inline(always)]
 pub(crate) unsafe fn depthwise_float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe { depthwise_sums(tile, positions, sums, |sum, x, weight| sum + x * weight) }
 }
 
 /// # Safety
 ///
-/// As of [`code_sums`].
+/// Like [`code_sums`].
 #[inline(always)]
 pub(crate) unsafe fn finish_floats(f: &FinishFloats) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         for position in 0..f.positions {
             for block in 0..f.blocks {

@@ -1,33 +1,33 @@
-//! Sums over positions of products of two images' channels: what the gradient of a weight is.
+//! Sums over positions of the products of two images' channels, which are the gradient of a convolution's weight.
 
 use crate::isa::Isa;
 use crate::packed::BLOCK;
 
-/// Outputs that are computed together: how many blocks of 16, and of how many inputs each.
+/// The sizes of a tile: the number of blocks of 16 outputs, and the number of inputs of each.
 pub(crate) const WAYS: [(usize, &[usize]); 2] = [(1, &[16, 8, 4, 2, 1]), (2, &[12, 8, 4, 2, 1])];
 
 /// A tile: `sums[block][input][lane] += Σ x[position][input] · dy[position][block][lane]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Products {
-    /// Rows of positions, and positions of a row.
+    /// The number of rows, and of positions in a row.
     pub(crate) positions: [usize; 2],
-    /// The first input, from one row to the next, and from one position to the next.
+    /// The first input, and the distances between rows and between positions.
     pub(crate) x: *const f32,
     pub(crate) x_steps: [usize; 2],
-    /// The same of the gradient of the outputs.
+    /// The gradient of the first output, and the distances between rows and between positions.
     pub(crate) dy: *const f32,
     pub(crate) dy_steps: [usize; 2],
-    /// The sums, and from one block to the next.
+    /// The sums, and the distance between blocks.
     pub(crate) sums: *mut f32,
     pub(crate) block: usize,
 }
 
-/// The tile that an instruction set has for so many blocks and inputs.
+/// The tile of an instruction set for a number of blocks and inputs.
 pub(crate) fn tiling(isa: Isa, blocks: usize, inputs: usize) -> (usize, usize) {
     let fitting = |all: &[usize]| all.iter().copied().find(|&all| all <= inputs).unwrap_or(1);
     match isa {
         Isa::Avx512Vnni if blocks > 1 => {
-            // Twelve at once, if no more tiles are needed than of eight.
+            // Twelve at once, if that does not need more tiles than eight at once.
             let wide = inputs.div_ceil(12) < inputs.div_ceil(8) || inputs.is_multiple_of(12);
             let most = if wide { 0 } else { 1 };
             (2, fitting(&WAYS[1].1[most..]))
@@ -42,10 +42,10 @@ pub(crate) fn tiling(isa: Isa, blocks: usize, inputs: usize) -> (usize, usize) {
 ///
 /// # Safety
 ///
-/// The CPU must have the instruction set, `tiling` must have chosen the numbers, and the pointers must reach all that is read and
+/// The CPU must have the instruction set, `tiling` must have chosen the numbers, and the pointers must be valid for all that is read and
 /// written: vectors of 16 outputs, also where fewer mean something.
 pub(crate) unsafe fn add(isa: Isa, tile: &Products, blocks: usize, inputs: usize) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         match (isa, blocks, inputs) {
             #[cfg(target_arch = "x86_64")]
@@ -66,9 +66,9 @@ pub(crate) unsafe fn add(isa: Isa, tile: &Products, blocks: usize, inputs: usize
 ///
 /// # Safety
 ///
-/// As of [`add`].
+/// Like [`add`].
 pub(crate) unsafe fn add_depthwise(isa: Isa, tile: &Products) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
@@ -82,10 +82,10 @@ pub(crate) unsafe fn add_depthwise(isa: Isa, tile: &Products) {
 
 /// # Safety
 ///
-/// As of [`add`].
+/// Like [`add`].
 #[inline(always)]
 unsafe fn of_any<const P: usize>(tile: &Products) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [[0.0_f32; BLOCK]; P];
         let [rows, columns] = tile.positions;
@@ -112,10 +112,10 @@ unsafe fn of_any<const P: usize>(tile: &Products) {
 
 /// # Safety
 ///
-/// As of [`add`].
+/// Like [`add`].
 #[inline(always)]
 unsafe fn depthwise_of_any(tile: &Products) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [0.0_f32; BLOCK];
         let [rows, columns] = tile.positions;
@@ -138,10 +138,10 @@ unsafe fn depthwise_of_any(tile: &Products) {
 
 /// # Safety
 ///
-/// The pointer must reach 16 numbers.
+/// The pointer must be valid for 16 numbers.
 #[inline(always)]
 unsafe fn plus(sums: *mut f32, own: [f32; BLOCK]) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         for (at, own) in own.into_iter().enumerate() {
             *sums.add(at) += own;
@@ -157,10 +157,10 @@ mod avx2 {
 
     /// # Safety
     ///
-    /// As of [`super::add`].
+    /// Like [`super::add`].
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn add<const P: usize>(tile: &Products) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the conditions.
         unsafe {
             let mut acc = [[_mm256_setzero_ps(); 2]; P];
             let [rows, columns] = tile.positions;
@@ -190,10 +190,10 @@ mod avx2 {
 
     /// # Safety
     ///
-    /// As of [`super::add`].
+    /// Like [`super::add`].
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn add_depthwise(tile: &Products) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the conditions.
         unsafe { depthwise_of_any(tile) }
     }
 }
@@ -211,10 +211,10 @@ mod avx512 {
 
     /// # Safety
     ///
-    /// As of [`super::add`].
+    /// Like [`super::add`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub(super) unsafe fn add(tile: &Products, blocks: usize, inputs: usize) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the conditions.
         unsafe {
             match (blocks, inputs) {
                 (1, 16) => of::<1, 16>(tile),
@@ -234,7 +234,7 @@ mod avx512 {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn of<const B: usize, const P: usize>(tile: &Products) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the conditions.
         unsafe {
             let mut acc = [[_mm512_setzero_ps(); B]; P];
             let [rows, columns] = tile.positions;
@@ -268,10 +268,10 @@ mod avx512 {
 
     /// # Safety
     ///
-    /// As of [`super::add`].
+    /// Like [`super::add`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub(super) unsafe fn add_depthwise(tile: &Products) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the conditions.
         unsafe { depthwise_of_any(tile) }
     }
 }

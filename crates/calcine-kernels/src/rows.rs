@@ -1,7 +1,7 @@
-//! Softmax and norms of rows of floats.
+//! Sums, softmax and layer norms of rows of floats.
 //!
-//! Sums have sixteen partial sums, one for each remainder of the position by sixteen, which are added in pairs. So results are the same on
-//! every instruction set.
+//! Each sum consists of sixteen partial sums, one for each remainder of the position modulo 16, which are added in
+//! pairs. Therefore, the results are the same on every instruction set.
 
 use crate::functions::exp;
 use crate::isa::Isa;
@@ -9,7 +9,8 @@ use crate::isa::Isa;
 /// The number of partial results.
 const LANES: usize = 16;
 
-/// Combines all numbers of a row: each with the partial result of its lane, and then those in pairs.
+/// Combines all numbers of a row: each number with the partial result of its lane, and then the partial results in
+/// pairs.
 #[inline(always)]
 fn reduced<T: Copy>(
     row: &[f32],
@@ -37,7 +38,7 @@ fn reduced<T: Copy>(
     lanes[0]
 }
 
-/// The sum of each row, `[rows, length]` to `[rows]`.
+/// The sum of each row: `x` has the shape `[rows, length]`, and `y` the shape `[rows]`.
 ///
 /// # Panics
 ///
@@ -53,7 +54,7 @@ pub fn sum_rows(isa: Isa, length: usize, x: &[f32], y: &mut [f32]) {
     );
 }
 
-/// The softmax of each row, `eˣ / Σ eˣ`, computed of `x` less the largest number of the row.
+/// The softmax of each row, `eˣ / Σ eˣ`. The largest number of the row is subtracted from `x` first.
 ///
 /// # Panics
 ///
@@ -80,7 +81,7 @@ pub fn softmax_rows(isa: Isa, length: usize, x: &[f32], y: &mut [f32]) {
 ///
 /// # Panics
 ///
-/// As [`softmax_rows`].
+/// Like [`softmax_rows`].
 pub fn log_softmax_rows(isa: Isa, length: usize, x: &[f32], y: &mut [f32]) {
     isa.vectorize(
         #[inline(always)]
@@ -99,14 +100,15 @@ pub fn log_softmax_rows(isa: Isa, length: usize, x: &[f32], y: &mut [f32]) {
     );
 }
 
-/// The largest number of a row; what is no number is passed over.
+/// The largest number of a row; NaN is ignored.
 #[inline(always)]
 fn largest(row: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     reduced(row, f32::NEG_INFINITY, |x| x, larger)
 }
 
-/// The layer norm of each row: `(x − mean) / √(variance + epsilon) · gamma + beta`, with mean and variance in `f64`. `beta` may be empty.
+/// The layer norm of each row: `(x − mean) / √(variance + epsilon) · gamma + beta`, with mean and variance in `f64`.
+/// `gamma` has the length of a row, and `beta` may be empty.
 ///
 /// # Panics
 ///

@@ -4,13 +4,13 @@
 use crate::avx512;
 use crate::isa::Isa;
 
-/// Looks up each integer in a table.
+/// Computes `y = table[x]` for each integer.
 ///
 /// # Panics
 ///
 /// If the CPU does not have the instruction set.
 pub fn look_up(isa: Isa, table: &[u8; 256], x: &[u8], y: &mut [u8]) {
-    assert!(isa.is_available(), "this CPU has no {isa}");
+    assert!(isa.is_available(), "this CPU does not have the instruction set {isa}");
     let count = x.len().min(y.len());
     let (x, y) = (&x[..count], &mut y[..count]);
     let done = look_up_blocks(isa, table, x, y);
@@ -19,7 +19,7 @@ pub fn look_up(isa: Isa, table: &[u8; 256], x: &[u8], y: &mut [u8]) {
     }
 }
 
-/// Looks up as many integers as vector instructions can, and returns how many.
+/// Looks up as many integers as vector instructions can process, and returns their number.
 #[cfg(target_arch = "x86_64")]
 fn look_up_blocks(isa: Isa, table: &[u8; 256], x: &[u8], y: &mut [u8]) -> usize {
     if isa != Isa::Avx512Vnni || !is_x86_feature_detected!("avx512vbmi") {

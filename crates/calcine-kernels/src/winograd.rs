@@ -20,13 +20,13 @@ use crate::portable::{self, within};
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512};
 
-/// Tiles that are computed together.
+/// The number of tiles that are computed together.
 const TILES: usize = 16;
 
-/// Points of a tile.
+/// The number of points of a tile.
 const POINTS: usize = 16;
 
-/// Blocks of outputs that are computed together, at most.
+/// The maximum number of blocks of outputs that are computed together.
 const BLOCKS: usize = 2;
 
 /// Sums of a point.
@@ -34,7 +34,7 @@ const POINT_SUMS: usize = TILES * BLOCKS * BLOCK;
 
 type Vector = [f32; BLOCK];
 
-/// Weights at the points: point by point, block by block, input by input.
+/// The transformed weights, in the order `[points, blocks, inputs]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Winograd {
     pub(crate) x: Plane,
@@ -44,13 +44,13 @@ pub(crate) struct Winograd {
 }
 
 thread_local! {
-    /// Inputs and sums at the points, of the tiles that are computed together.
+    /// The transformed inputs and the sums at the points, of the tiles that are computed together.
     static POINTS_OF_INPUT: RefCell<Buffer> = RefCell::default();
 }
 
 impl Winograd {
-    /// Whether it takes less time than sums of windows. Measured with AVX-512: 1.2 times as fast with 16 channels, 1.8 times with 64; with
-    /// AVX2 it is no faster.
+    /// Whether minimal filtering is faster than sums of products. Measured with AVX-512, it is 1.2 times as fast with
+    /// 16 channels, and 1.8 times with 64; with AVX2, it is not faster.
     pub(crate) fn suits(filters: &Filters, y: &Plane) -> bool {
         let Window {
             kernel,
@@ -104,7 +104,7 @@ impl Winograd {
         }
     }
 
-    /// Computes the layer. The caller has asked whether the CPU has the instruction set, and whether the slices hold so many
+    /// Computes the layer. The caller has checked that the CPU has the instruction set, and that the slices contain all
     /// samples and spare numbers.
     #[allow(clippy::too_many_arguments, reason = "those of the layer, and its own")]
     pub(crate) fn run(
@@ -142,13 +142,13 @@ impl Winograd {
     }
 }
 
-/// A layer that is computed.
+/// The state of a computation.
 struct Job<'a> {
     layer: &'a Winograd,
     isa: Isa,
-    /// Where the first window begins.
+    /// The index of the first window in memory.
     origin: usize,
-    /// Tiles of an image: down and across.
+    /// The number of tiles of an image: vertically and horizontally.
     tiles: [usize; 2],
     x: &'a [f32],
     bias: &'a [f32],
@@ -157,12 +157,12 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// From the inputs of a tile to those of the next.
+    /// The distance from the inputs of a tile to those of the next one.
     fn pitch(&self) -> usize {
         self.layer.x.channels.next_multiple_of(BLOCK)
     }
 
-    /// The sample, row and column of a tile's first output.
+    /// The sample, row and column of the first output of a tile.
     fn place(&self, tile: usize) -> [usize; 3] {
         let [down, across] = self.tiles;
         [
@@ -225,7 +225,7 @@ impl Job<'_> {
         let (plane, pitch) = (&self.layer.x, self.pitch());
         let [sample, row, column] = self.place(tile);
         let [[above, below], [left, right]] = plane.border;
-        // Beyond the last row and column there is only what outputs beyond the edge read.
+        // Only outputs beyond the edge read the rows and columns behind the last ones.
         let last_row = above + plane.height + below - 1;
         let last_column = left + plane.width + right - 1;
         let [first_row, first_column] = [
@@ -331,7 +331,7 @@ impl Job<'_> {
         }
     }
 
-    /// `Aᵀ M A`, and what is done to results.
+    /// Computes `Aᵀ M A` and converts it to results.
     #[inline(always)]
     fn transform_output(
         &self,
