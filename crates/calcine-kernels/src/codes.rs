@@ -124,7 +124,11 @@ impl CodeLayer {
         y: Plane,
     ) -> Self {
         assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
-        assert_eq!(bias.len(), filters.outputs, "there must be a bias for each output");
+        assert_eq!(
+            bias.len(),
+            filters.outputs,
+            "there must be a bias for each output"
+        );
         assert!(
             x.pitch.is_multiple_of(4),
             "channels must be stored in groups of four: {x:?}"
@@ -275,7 +279,10 @@ impl CodeLayer {
 
     /// The kernel that computes the sums of a tile.
     fn tile(&self, isa: Isa, x: &[u8]) -> impl Fn(&Sums<'_>, *mut i32) {
-        assert!(isa.is_available(), "this CPU does not have the instruction set {isa}");
+        assert!(
+            isa.is_available(),
+            "this CPU does not have the instruction set {isa}"
+        );
         let (x, weights) = (x.as_ptr(), self.packed.weights.bytes().as_ptr());
         let (depthwise, nibbles) = (self.packed.depthwise, self.nibbles);
         move |at: &Sums<'_>, sums: *mut i32| {

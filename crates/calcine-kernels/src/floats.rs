@@ -133,7 +133,10 @@ impl FloatLayer {
         add: Option<AddFloats<'_>>,
         y: &mut [f32],
     ) {
-        assert!(isa.is_available(), "this CPU does not have the instruction set {isa}");
+        assert!(
+            isa.is_available(),
+            "this CPU does not have the instruction set {isa}"
+        );
         let other = add.as_ref().map_or(usize::MAX, |add| add.other.len());
         let plane = add.as_ref().map(|add| add.plane);
         let lengths = [x.len(), y.len(), other];
@@ -240,7 +243,11 @@ unsafe fn depthwise_tile_sums(isa: Isa, tile: &FloatTile<'_>, positions: usize, 
 
 /// The biases, padded to whole blocks.
 fn with_spare(bias: &[f32], filters: &Filters) -> Vec<f32> {
-    assert_eq!(bias.len(), filters.outputs, "there must be a bias for each output");
+    assert_eq!(
+        bias.len(),
+        filters.outputs,
+        "there must be a bias for each output"
+    );
     let mut bias = bias.to_vec();
     bias.resize(bias.len() + BLOCK, 0.0);
     bias

@@ -59,7 +59,10 @@ impl Isa {
     ///
     /// If the CPU does not have the instruction set.
     pub fn vectorize<R>(self, function: impl FnOnce() -> R) -> R {
-        assert!(self.is_available(), "this CPU does not have the instruction set {self}");
+        assert!(
+            self.is_available(),
+            "this CPU does not have the instruction set {self}"
+        );
         match self {
             // SAFETY: the CPU has the instruction set.
             #[cfg(target_arch = "x86_64")]

@@ -55,7 +55,10 @@ pub fn multiply_matrices(
     packed: &[f32],
     y: &mut [f32],
 ) {
-    assert!(isa.is_available(), "this CPU does not have the instruction set {isa}");
+    assert!(
+        isa.is_available(),
+        "this CPU does not have the instruction set {isa}"
+    );
     assert!(
         x.len() >= rows * inner
             && packed.len() >= packed_matrix_len(inner, columns)

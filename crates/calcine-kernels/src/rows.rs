@@ -64,11 +64,7 @@ pub fn softmax_rows(isa: Isa, length: usize, x: &[f32], y: &mut [f32]) {
         #[inline(always)]
         || {
             for (x, y) in x.chunks_exact(length).zip(y.chunks_exact_mut(length)) {
-                let largest = largest(x);
-                for (x, y) in x.iter().zip(&mut *y) {
-                    *y = exp(*x - largest);
-                }
-                let sum = reduced(y, 0.0, |x| x, |a, b| a + b);
+                let (_, sum) = exponentials(x, y);
                 for y in y {
                     *y /= sum;
                 }
@@ -87,17 +83,24 @@ pub fn log_softmax_rows(isa: Isa, length: usize, x: &[f32], y: &mut [f32]) {
         #[inline(always)]
         || {
             for (x, y) in x.chunks_exact(length).zip(y.chunks_exact_mut(length)) {
-                let largest = largest(x);
-                for (x, y) in x.iter().zip(&mut *y) {
-                    *y = exp(*x - largest);
-                }
-                let logarithm = libm::logf(reduced(y, 0.0, |x| x, |a, b| a + b));
+                let (largest, sum) = exponentials(x, y);
+                let logarithm = libm::logf(sum);
                 for (x, y) in x.iter().zip(y) {
                     *y = (*x - largest) - logarithm;
                 }
             }
         },
     );
+}
+
+/// Computes `y = exp(x − largest)` for a row. Returns the largest number of `x`, and the sum of `y`.
+#[inline(always)]
+fn exponentials(x: &[f32], y: &mut [f32]) -> (f32, f32) {
+    let largest = largest(x);
+    for (x, y) in x.iter().zip(&mut *y) {
+        *y = exp(*x - largest);
+    }
+    (largest, reduced(y, 0.0, |x| x, |a, b| a + b))
 }
 
 /// The largest number of a row; NaN is ignored.

@@ -10,7 +10,10 @@ use crate::isa::Isa;
 ///
 /// If the CPU does not have the instruction set.
 pub fn look_up(isa: Isa, table: &[u8; 256], x: &[u8], y: &mut [u8]) {
-    assert!(isa.is_available(), "this CPU does not have the instruction set {isa}");
+    assert!(
+        isa.is_available(),
+        "this CPU does not have the instruction set {isa}"
+    );
     let count = x.len().min(y.len());
     let (x, y) = (&x[..count], &mut y[..count]);
     let done = look_up_blocks(isa, table, x, y);

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Node, Op, Reduction, Source, ValueId};
+use calcine_format::averaged_values;
+use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Node, Op, Source, ValueId};
 use calcine_quantize::{FloatType, IntegerLayer, Quantized, Quantizer, Scheme};
 
 use super::builder::{Builder, Numbers, integer, signed};
@@ -479,33 +480,12 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Of how many numbers the node's results are means, if it makes means of equally many, whatever the batch.
+/// The number of values of which each result of a node is the mean, if that number is the same for all results and batch sizes.
 pub(crate) fn averaged(b: &Builder<'_>, node: &Node) -> Option<usize> {
-    let input = &b.graph.value(node.inputs[0]).shape;
-    let output = &b.graph.value(node.output).shape;
-    match &node.op {
-        Op::Reduce(Reduction::Mean, axis) => {
-            let length = input.get(*axis)?;
-            length.is_fixed().then_some(length.fixed)
-        }
-        Op::AveragePool {
-            pool,
-            count_padding,
-        } => {
-            let whole = *count_padding || pool.padding.iter().all(|padding| *padding == 0);
-            (whole && !pool.ceil).then(|| pool.kernel.iter().product())
-        }
-        Op::AdaptiveAveragePool => {
-            let windows = input[2..].iter().zip(&output[2..]);
-            let sizes = windows.map(|(input, output)| {
-                let fixed = input.is_fixed() && output.is_fixed();
-                let equal = fixed && input.fixed.is_multiple_of(output.fixed);
-                equal.then(|| input.fixed / output.fixed)
-            });
-            sizes.product()
-        }
-        _ => None,
-    }
+    let [input, output] = [node.inputs[0], node.output].map(|id| b.graph.value(id));
+    let [one, two] = [1, 2]
+        .map(|batch| averaged_values(&node.op, &input.shape_at(batch), &output.shape_at(batch)));
+    one.filter(|_| one == two)
 }
 
 /// Whether the node adds or multiplies two tensors of floats.
