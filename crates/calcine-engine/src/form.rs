@@ -61,7 +61,7 @@ impl Image {
 
     /// The length of the memory of a number of samples.
     pub(crate) fn length(&self, samples: usize) -> usize {
-        samples * self.plane.sample()
+        samples * self.plane.sample_len()
     }
 
     /// Writes row-major numbers into images, converting each of them. The padding between the channels of neighbouring
@@ -251,7 +251,7 @@ impl Image {
                         false => row * width,
                     };
                     let plain = sample * height * width * channels + plain;
-                    [plain, self.plane.at(sample, row, column)]
+                    [plain, self.plane.index(sample, row, column)]
                 })
             })
         })

@@ -43,7 +43,10 @@ fn main() {
         let weights = vec![3; filters.weights()];
         let layer = CodeLayer::new(&weights, &vec![0; channels], 7, filters, x, plane);
         let rescale = Rescale::new(&vec![0.001; channels], [0.0, 255.0], 0);
-        let (input, mut output) = (Buffer::zeros(x.sample()), Buffer::zeros(plane.sample()));
+        let (input, mut output) = (
+            Buffer::zeros(x.sample_len()),
+            Buffer::zeros(plane.sample_len()),
+        );
         let codes = time(&mut || {
             layer.run_codes(isa, 1, input.bytes(), &rescale, None, output.bytes_mut());
         });
@@ -52,8 +55,8 @@ fn main() {
         let weights = vec![0.3; filters.weights()];
         let layer = FloatLayer::new(&weights, &vec![0.0; channels], filters, x, plane);
         let (input, mut output) = (
-            Buffer::zeros(4 * x.sample()),
-            Buffer::zeros(4 * plane.sample()),
+            Buffer::zeros(4 * x.sample_len()),
+            Buffer::zeros(4 * plane.sample_len()),
         );
         let floats = time(&mut || {
             layer.run(

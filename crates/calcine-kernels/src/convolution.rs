@@ -1,4 +1,7 @@
-//! Convolutions of floats in training.
+//! Convolutions of floats in training: the forward pass and the gradients.
+
+mod phase;
+mod weight_sums;
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -9,50 +12,49 @@ use crate::buffer::Buffer;
 use crate::floats::FloatLayer;
 use crate::images::{Frame, Images, Order, Size, unpack};
 use crate::isa::Isa;
-use crate::packed::{BLOCK, Filters};
+use crate::packed::Filters;
 use crate::plane::{Plane, Window};
-use crate::products::{Products, add, add_depthwise, tiling};
 use crate::unwritten;
 
-/// Images of a part of a batch, at least: the sums of many small parts would take longer than the products.
+use self::phase::Phase;
+use self::weight_sums::WeightSums;
+
+/// The minimum number of images in a part of a batch. With smaller parts, adding their sums would take longer than the
+/// products.
 const SAMPLES: usize = 4;
 
-/// Parts of a batch whose sums are taken apart, at most: as many threads share the gradient of a weight.
+/// The maximum number of parts of a batch whose sums are computed separately, and so the maximum number of threads that
+/// compute the gradient of a weight.
 const PARTS: usize = 16;
 
-/// Numbers that the sums of all parts take, unless there are two parts only.
+/// The maximum number of sums of all parts together, unless there are only two parts.
 const ALL_SUMS: usize = 1 << 22;
 
-/// Sums of which a task adds those of all parts.
+/// The number of sums that one task adds over all parts.
 const ADDED: usize = 1 << 12;
 
-/// Positions whose products are added in registers before they are added to the sums in memory.
-const POSITIONS: usize = 128;
-
 thread_local! {
-    /// An image as windows read it, and one that is computed.
+    /// An image with the border that windows read, and an image that is computed.
     static SCRATCH: RefCell<[Buffer; 2]> = RefCell::default();
 }
 
 /// A convolution of images of floats, `y = x ∗ w + b`, and the gradients of a number that depends on `y`.
 ///
-/// `x` has the shape `[samples, inputs, *input]`, `w` `[outputs, inputs / groups, *kernel]`, `b` `[outputs]`, and `y` `[samples, outputs,
-/// *output]`; the images' numbers may be in either [`Order`]. What windows read beyond the edge is zero. The results
-/// depend on the instruction set in their last bits, and on nothing else: neither on the number of threads nor on the order of the
-/// images' numbers. `y` is a sum of products, exact where all of them are integers that floats hold; gradients of inputs may be computed
-/// by Winograd's minimal filtering.
+/// The shapes are `x: [samples, inputs, *input]`, `w: [outputs, inputs / groups, *kernel]`, `b: [outputs]` and `y:
+/// [samples, outputs, *output]`; images can have either [`Order`]. Beyond the edge, windows read zeros. The last bits
+/// of the results depend on the instruction set, but neither on the number of threads nor on the order. `y` is a sum of
+/// products, which is exact if all intermediate results are integers that `f32` represents. Gradients of inputs may be
+/// computed by Winograd's minimal filtering.
 ///
 /// # Examples
 ///
 /// ```
 /// use calcine_kernels::{Convolution, Filters, Images, Isa, Order, Window};
 ///
-/// // Sums of two neighbours: one channel, rows of one.
-/// let window = Window { kernel: [1, 2], stride: [1; 2], dilation: [1; 2], padding: [0; 2] };
-/// let filters = Filters { inputs: 1, outputs: 1, groups: 1, window };
-/// let sums = Convolution::new(Isa::best(), filters, [1, 3], [1, 2]);
-/// let images = |numbers| Images { numbers, order: Order::ChannelsLast };
-/// let (x, w) = ([1.0, 2.0, 4.0], [1.0, 1.0]);
+/// // The sums of two neighbours, in images of one channel and one row. let window = Window { kernel: [1, 2], stride:
+/// [1; 2], dilation: [1; 2], padding: [0; 2] }; let filters = Filters { inputs: 1, outputs: 1, groups: 1, window }; let
+/// sums = Convolution::new(Isa::best(), filters, [1, 3], [1, 2]); let images = |numbers| Images { numbers, order:
+/// Order::ChannelsLast }; let (x, w) = ([1.0, 2.0, 4.0], [1.0, 1.0]);
 ///
 /// assert_eq!(sums.forward(images(&x), &w, None, Order::ChannelsLast), [3.0, 6.0]);
 ///
@@ -70,15 +72,18 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// A convolution of images of `input` rows and columns to images of `output` rows and columns.
+    /// Creates a convolution from images of `input` rows and columns to images of `output` rows and columns.
     ///
     /// # Panics
     ///
-    /// If the CPU does not have the instruction set, if channels are not split into equal groups, or if a size, stride or dilation
-    /// is zero.
+    /// If the CPU does not have the instruction set, if the groups do not divide the channels, or if a size, stride or
+    /// dilation is zero.
     #[must_use]
     pub fn new(isa: Isa, filters: Filters, input: [usize; 2], output: [usize; 2]) -> Self {
-        assert!(isa.is_available(), "this CPU has no {isa}");
+        assert!(
+            isa.is_available(),
+            "this CPU does not have the instruction set {isa}"
+        );
         let Window {
             kernel,
             stride,
@@ -89,11 +94,11 @@ impl Convolution {
         let sizes = [kernel, stride, dilation, input, output].concat();
         assert!(
             sizes.iter().all(|size| *size > 0) && inputs > 0 && outputs > 0,
-            "nothing is empty: {filters:?}, {input:?}, {output:?}"
+            "sizes, strides and dilations must be at least 1: {filters:?}, {input:?}, {output:?}"
         );
         assert!(
             groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups),
-            "channels are split into equal groups: {filters:?}"
+            "the groups must divide the inputs and the outputs: {filters:?}"
         );
         let size = |[height, width]: [usize; 2], channels| Size {
             height,
@@ -112,7 +117,7 @@ impl Convolution {
     ///
     /// # Panics
     ///
-    /// If a slice has another length than the shapes say.
+    /// If the length of a slice does not match its shape.
     #[must_use]
     pub fn forward(
         &self,
@@ -139,7 +144,7 @@ impl Convolution {
         let all = [f32::NEG_INFINITY, f32::INFINITY];
         let write = |start: usize, y: &mut [MaybeUninit<f32>]| {
             let image = self.image(x.numbers, self.x, start / self.y.numbers());
-            with_scratch([from.sample(), self.y.numbers()], |[read, own]| {
+            with_scratch([from.sample_len(), self.y.numbers()], |[read, own]| {
                 frame.fill(self.isa, image, self.x, x.order, read);
                 match order {
                     Order::ChannelsLast => {
@@ -153,17 +158,19 @@ impl Convolution {
                 }
             });
         };
-        // SAFETY: tasks are whole images, which are zeroed or unpacked whole.
+        // SAFETY: tasks are whole images, all numbers of which are zeroed or unpacked.
         unsafe { unwritten::filled(samples * self.y.numbers(), self.y.numbers(), write) }
     }
 
-    /// Computes the gradient of `x` from that of `y`: each position of `x` reads the windows that it is part of.
+    /// Computes the gradient of `x` from the gradient of `y`, in the given order. Each position of `x` reads the
+    /// windows that contain it.
     ///
-    /// Where windows are further apart than one position, the positions of `x` that have the same remainder are a convolution each.
+    /// With a stride above 1, the positions of `x` that have the same remainder modulo the stride are computed by one
+    /// convolution.
     ///
     /// # Panics
     ///
-    /// If a slice has another length than the shapes say.
+    /// If the length of a slice does not match its shape.
     #[must_use]
     pub fn input_gradient(&self, dy: Images<'_>, weights: &[f32], order: Order) -> Vec<f32> {
         let samples = self.samples(dy.numbers, self.y);
@@ -174,7 +181,7 @@ impl Convolution {
             .flat_map(|row| (0..stride[1].min(self.x.width)).map(move |column| [row, column]))
             .map(|first| Phase::new(self, weights, first))
             .collect();
-        // Whole numbers of strides, so that all phases have equally many positions.
+        // Rounded up to multiples of the stride, so that all phases have the same number of positions.
         let whole = Size {
             height: self.x.height.next_multiple_of(stride[0]),
             width: self.x.width.next_multiple_of(stride[1]),
@@ -184,7 +191,7 @@ impl Convolution {
         let read = phases.iter().map(|phase| phase.frame.size);
         let read = read.map(|[rows, columns]| rows * columns * self.y.channels);
         let read = read.max().unwrap_or(0);
-        // A phase that begins late ends behind the last row.
+        // The last phases end behind the last row.
         let written = whole.numbers() + stride[0] * row;
         let write = |start: usize, dx: &mut [MaybeUninit<f32>]| {
             let image = self.image(dy.numbers, self.y, start / self.x.numbers());
@@ -195,7 +202,7 @@ impl Convolution {
                 unpack(self.isa, own, row, self.x, order, dx);
             });
         };
-        // SAFETY: tasks are whole images, which are unpacked whole.
+        // SAFETY: tasks are whole images, all numbers of which are unpacked.
         unsafe { unwritten::filled(samples * self.x.numbers(), self.x.numbers(), write) }
     }
 
@@ -204,12 +211,12 @@ impl Convolution {
     ///
     /// # Panics
     ///
-    /// If a slice has another length than the shapes say.
+    /// If the length of a slice does not match its shape.
     #[must_use]
     pub fn weight_gradient(&self, x: Images<'_>, dy: Images<'_>) -> Vec<f32> {
         let samples = self.samples(x.numbers, self.x);
         assert_eq!(samples, self.samples(dy.numbers, self.y), "images");
-        let sums = SumsOfWeights::new(self);
+        let sums = WeightSums::new(self);
         let parts = samples.div_ceil(SAMPLES).min(PARTS);
         let parts = (ALL_SUMS / sums.length).clamp(2, parts.max(2));
         let each = samples.div_ceil(parts).max(1);
@@ -235,7 +242,7 @@ impl Convolution {
                     }
                 });
             });
-        // The parts one after the other, whoever computed them.
+        // The parts are added in order, so that the result does not depend on the threads.
         let (sum, parts) = all.split_at_mut(sums.length);
         sum.par_chunks_mut(ADDED).enumerate().for_each(|(at, sum)| {
             for part in parts.chunks_exact(sums.length) {
@@ -256,11 +263,11 @@ impl Convolution {
         dw
     }
 
-    /// Computes the gradient of `b`: sums of that of `y`.
+    /// Computes the gradient of `b`: the sums of the gradient of `y` over samples and positions.
     ///
     /// # Panics
     ///
-    /// If a slice has another length than the shapes say.
+    /// If the length of a slice does not match its shape.
     #[must_use]
     pub fn bias_gradient(&self, dy: Images<'_>) -> Vec<f32> {
         self.samples(dy.numbers, self.y);
@@ -295,11 +302,11 @@ impl Convolution {
         all
     }
 
-    /// How many images of this size these are.
+    /// The number of images of this size in a slice.
     fn samples(&self, numbers: &[f32], size: Size) -> usize {
         assert!(
             numbers.len().is_multiple_of(size.numbers()),
-            "{} numbers for whole images of {self:?}",
+            "{} numbers are not whole images of {self:?}",
             numbers.len()
         );
         numbers.len() / size.numbers()
@@ -310,7 +317,7 @@ impl Convolution {
         &numbers[at * size.numbers()..][..size.numbers()]
     }
 
-    /// What all windows read.
+    /// The rows and columns that all windows together read.
     fn frame(&self) -> Frame {
         let Window {
             kernel,
@@ -328,7 +335,7 @@ impl Convolution {
     }
 }
 
-/// Calls a function with so many numbers of scratch memory, and spare ones.
+/// Calls a function with scratch memory of these lengths, followed by spare numbers.
 fn with_scratch(lengths: [usize; 2], call: impl FnOnce([&mut [f32]; 2])) {
     SCRATCH.with_borrow_mut(|buffers| {
         for (buffer, length) in buffers.iter_mut().zip(lengths) {
@@ -338,298 +345,4 @@ fn with_scratch(lengths: [usize; 2], call: impl FnOnce([&mut [f32]; 2])) {
         }
         call(buffers.each_mut().map(Buffer::floats_mut));
     });
-}
-
-/// The elements of a kernel's axis that positions of a remainder take part in, as those of a window over the gradients.
-struct Taps {
-    /// From the last element to the first, so that what they read ascends.
-    elements: Vec<usize>,
-    /// What the last element reads, of the first position, and how far the next one is.
-    first: isize,
-    step: usize,
-}
-
-impl Taps {
-    /// `x[u]` is read by `y[(u + padding − dilation · k) / stride]` where the division has no remainder.
-    fn new(window: &Window, axis: usize, remainder: usize) -> Self {
-        let [stride, dilation] = [window.stride[axis], window.dilation[axis]];
-        let place = |k: usize| {
-            let at = remainder + window.padding[axis];
-            at.cast_signed() - (dilation * k).cast_signed()
-        };
-        let mut elements: Vec<usize> = (0..window.kernel[axis])
-            .filter(|&k| place(k).rem_euclid(stride.cast_signed()) == 0)
-            .collect();
-        elements.reverse();
-        let read = |k: &usize| place(*k).div_euclid(stride.cast_signed());
-        let first = elements.first().map_or(0, read);
-        let step = match &elements[..] {
-            [a, b, ..] => read(b).abs_diff(read(a)),
-            _ => 1,
-        };
-        Self {
-            elements,
-            first,
-            step,
-        }
-    }
-}
-
-/// The positions of `x` with the same remainder of the stride.
-struct Phase {
-    /// `None` if no window reads these positions.
-    layer: Option<FloatLayer>,
-    frame: Frame,
-    /// From where on its positions are written, their plane among all.
-    offset: usize,
-    plane: Plane,
-}
-
-impl Phase {
-    fn new(of: &Convolution, weights: &[f32], first: [usize; 2]) -> Self {
-        let Filters {
-            inputs,
-            outputs,
-            groups,
-            window,
-        } = of.filters;
-        let [rows, columns] = [0, 1].map(|axis| Taps::new(&window, axis, first[axis]));
-        let stride = window.stride;
-        let positions = [
-            of.x.height.div_ceil(stride[0]),
-            of.x.width.div_ceil(stride[1]),
-        ];
-        let mut plane = Plane::new(positions[0], positions[1], inputs);
-        plane.pitch = stride[1] * inputs;
-        plane.border[1][1] = positions[1] * (stride[0] - 1);
-        let offset = (first[0] * positions[1] * stride[1] + first[1]) * inputs;
-        let size = |taps: &Taps, positions: usize| {
-            positions - 1 + taps.elements.len().saturating_sub(1) * taps.step + 1
-        };
-        let frame = Frame {
-            size: [size(&rows, positions[0]), size(&columns, positions[1])],
-            before: [-rows.first, -columns.first],
-        };
-        let kernel = [rows.elements.len(), columns.elements.len()];
-        let layer = (kernel[0] * kernel[1] > 0).then(|| {
-            let (each_in, each_out) = (inputs / groups, outputs / groups);
-            let mut own = Vec::with_capacity(inputs * each_out * kernel[0] * kernel[1]);
-            for input in 0..inputs {
-                let group = input / each_in;
-                for output in group * each_out..(group + 1) * each_out {
-                    let from = (output * each_in + input % each_in) * window.kernel[0];
-                    for row in &rows.elements {
-                        for column in &columns.elements {
-                            own.push(weights[(from + row) * window.kernel[1] + column]);
-                        }
-                    }
-                }
-            }
-            let filters = Filters {
-                inputs: outputs,
-                outputs: inputs,
-                groups,
-                window: Window {
-                    kernel,
-                    stride: [1; 2],
-                    dilation: [rows.step, columns.step],
-                    padding: [0; 2],
-                },
-            };
-            let from = Plane::new(frame.size[0], frame.size[1], outputs);
-            FloatLayer::new(&own, &vec![0.0; inputs], filters, from, plane)
-        });
-        Self {
-            layer,
-            frame,
-            offset,
-            plane,
-        }
-    }
-
-    fn run(&self, of: &Convolution, image: &[f32], order: Order, read: &mut [f32], to: &mut [f32]) {
-        let to = &mut to[self.offset..];
-        let Some(layer) = &self.layer else {
-            for row in 0..self.plane.height {
-                for column in 0..self.plane.width {
-                    to[self.plane.at(0, row, column)..][..self.plane.channels].fill(0.0);
-                }
-            }
-            return;
-        };
-        self.frame.fill(of.isa, image, of.y, order, read);
-        layer.run(
-            of.isa,
-            1,
-            read,
-            [f32::NEG_INFINITY, f32::INFINITY],
-            None,
-            to,
-        );
-    }
-}
-
-/// Where the sums of a weight's gradient are.
-struct SumsOfWeights<'a> {
-    of: &'a Convolution,
-    frame: Frame,
-    /// Where what a window reads is, of the first group: runs of equally many inputs.
-    runs: Vec<usize>,
-    inputs: usize,
-    /// Blocks of outputs of a group.
-    blocks: usize,
-    /// Sums of all weights, and those between the first and the last that mean nothing.
-    length: usize,
-}
-
-impl<'a> SumsOfWeights<'a> {
-    fn new(of: &'a Convolution) -> Self {
-        let frame = of.frame();
-        let Filters {
-            inputs,
-            outputs,
-            groups,
-            window,
-        } = of.filters;
-        let [rows, columns] = window.kernel;
-        let place = |row: usize, column: usize| {
-            (row * window.dilation[0] * frame.size[1] + column * window.dilation[1]) * inputs
-        };
-        let joined = groups == 1 && window.dilation[1] == 1;
-        let (runs, length) = match joined {
-            true => (
-                (0..rows).map(|row| place(row, 0)).collect(),
-                columns * inputs,
-            ),
-            false => {
-                let all = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-                let all: Vec<usize> = all.map(|(row, column)| place(row, column)).collect();
-                (all, inputs / groups)
-            }
-        };
-        let blocks = match of.filters.is_depthwise() {
-            true => outputs.div_ceil(BLOCK),
-            false => (outputs / groups).div_ceil(BLOCK),
-        };
-        let groups = if of.filters.is_depthwise() { 1 } else { groups };
-        Self {
-            of,
-            frame,
-            blocks,
-            length: groups * blocks * runs.len() * length * BLOCK,
-            runs,
-            inputs: length,
-        }
-    }
-
-    /// From the sums of a block to those of the next.
-    fn block(&self) -> usize {
-        self.runs.len() * self.inputs * BLOCK
-    }
-
-    /// Where the sum of a weight of an output is.
-    fn place(&self, output: usize, weight: usize) -> usize {
-        let filters = &self.of.filters;
-        let columns = filters.window.kernel[1];
-        let elements = filters.window.kernel[0] * columns;
-        let (input, element) = (weight / elements, weight % elements);
-        let (group, within) = match filters.is_depthwise() {
-            true => (0, output),
-            false => {
-                let each = filters.outputs / filters.groups;
-                (output / each, output % each)
-            }
-        };
-        // Runs are rows of the kernel, or its elements.
-        let (run, at) = match self.runs.len() == elements {
-            true => (element, input),
-            false => (
-                element / columns,
-                element % columns * filters.inputs + input,
-            ),
-        };
-        let block = group * self.blocks + within / BLOCK;
-        block * self.block() + (run * self.inputs + at) * BLOCK + within % BLOCK
-    }
-
-    /// Adds the products of an image.
-    fn add(&self, x: &[f32], dy: &[f32], sums: &mut [f32]) {
-        let Convolution { filters, y, .. } = self.of;
-        let x_row = self.frame.size[1] * filters.inputs;
-        let dy_row = y.width * y.channels;
-        assert!(
-            x.len() >= self.frame.size[0] * x_row + BLOCK
-                && dy.len() >= y.height * dy_row + BLOCK
-                && sums.len() >= self.length,
-            "the slices hold an image and spare numbers"
-        );
-        let stride = filters.window.stride;
-        let rows = (POSITIONS / y.width).max(1);
-        for first in (0..y.height).step_by(rows) {
-            let tile = Products {
-                positions: [rows.min(y.height - first), y.width],
-                x: x[first * stride[0] * x_row..].as_ptr(),
-                x_steps: [stride[0] * x_row, stride[1] * filters.inputs],
-                dy: dy[first * dy_row..].as_ptr(),
-                dy_steps: [dy_row, y.channels],
-                sums: sums.as_mut_ptr(),
-                block: self.block(),
-            };
-            match filters.is_depthwise() {
-                true => self.add_depthwise(&tile),
-                false => self.add_dense(&tile),
-            }
-        }
-    }
-
-    fn add_dense(&self, rows: &Products) {
-        let Convolution { filters, isa, .. } = self.of;
-        let (each_in, each_out) = (
-            filters.inputs / filters.groups,
-            filters.outputs / filters.groups,
-        );
-        for group in 0..filters.groups {
-            let mut block = 0;
-            while block < self.blocks {
-                let (together, _) = tiling(*isa, self.blocks - block, 1);
-                let own = group * self.blocks + block;
-                for (run, offset) in self.runs.iter().enumerate() {
-                    let mut input = 0;
-                    while input < self.inputs {
-                        let (_, count) = tiling(*isa, together, self.inputs - input);
-                        let to = own * self.block() + (run * self.inputs + input) * BLOCK;
-                        // SAFETY: `add` has checked that the slices hold all rows and spare numbers, and the sums all blocks.
-                        unsafe {
-                            let tile = Products {
-                                x: rows.x.add(offset + group * each_in + input),
-                                dy: rows.dy.add(group * each_out + block * BLOCK),
-                                sums: rows.sums.add(to),
-                                ..*rows
-                            };
-                            add(*isa, &tile, together, count);
-                        }
-                        input += count;
-                    }
-                }
-                block += together;
-            }
-        }
-    }
-
-    fn add_depthwise(&self, rows: &Products) {
-        for block in 0..self.blocks {
-            for (run, offset) in self.runs.iter().enumerate() {
-                // SAFETY: as above.
-                unsafe {
-                    let tile = Products {
-                        x: rows.x.add(offset + block * BLOCK),
-                        dy: rows.dy.add(block * BLOCK),
-                        sums: rows.sums.add(block * self.block() + run * BLOCK),
-                        ..*rows
-                    };
-                    add_depthwise(self.of.isa, &tile);
-                }
-            }
-        }
-    }
 }

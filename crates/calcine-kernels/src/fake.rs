@@ -1,7 +1,7 @@
 //! Fake-quantization of 32-bit floats in one pass over the numbers, and its gradients.
 //!
-//! What a number becomes is a function that the caller gives: it is compiled into the loops here, for each instruction set. The results are
-//! the same on every instruction set and with any number of threads.
+//! The caller passes the function of a number, which is compiled into the loops of this module for each instruction
+//! set. The results are the same on every instruction set and with any number of threads.
 
 use std::mem::MaybeUninit;
 
@@ -13,13 +13,13 @@ use crate::unwritten::filled;
 /// The numbers that one task processes.
 const TASK: usize = 1 << 14;
 
-/// The products that are added in 32 bits, before their sum is added in 64 bits.
+/// The number of products that are added in 32 bits before their sum is added in 64 bits.
 const BLOCK: usize = 1 << 10;
 
-/// Sums that are taken side by side, in the same order on every instruction set.
+/// The number of partial sums, which are added in the same order on every instruction set.
 const LANES: usize = 16;
 
-/// Where a number lies with respect to a range.
+/// The position of a number relative to a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Side {
@@ -32,7 +32,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// The side of a number of a range; NaN counts as inside.
+    /// The position of `x` relative to a range. NaN counts as inside.
     #[inline(always)]
     #[must_use]
     pub fn of(x: f32, [low, high]: [f32; 2]) -> Self {
@@ -46,7 +46,7 @@ impl Side {
     }
 }
 
-/// The value of a function for each number.
+/// Computes a function of each number.
 ///
 /// # Examples
 ///
@@ -84,8 +84,8 @@ pub fn map_in_place(isa: Isa, x: &mut [f32], function: impl Fn(f32) -> f32 + Syn
     }
 }
 
-/// The value of a function for each number, and the [`Side`] on which the function says that the number was clipped, as a byte; `None` in
-/// place of the sides if no number was clipped.
+/// Computes a function of each number. The function also returns the [`Side`] on which it has clipped the number.
+/// Returns the values and the sides, as bytes; `None` instead of the sides if no number was clipped.
 ///
 /// # Examples
 ///
@@ -136,9 +136,13 @@ pub fn clip(
 ///
 /// # Panics
 ///
-/// If there is not one side for each gradient.
+/// If the number of sides is not the number of gradients.
 pub fn stop(isa: Isa, gradients: &mut [f32], sides: &[u8]) {
-    assert_eq!(gradients.len(), sides.len(), "a side for each gradient");
+    assert_eq!(
+        gradients.len(),
+        sides.len(),
+        "there must be a side for each gradient"
+    );
     (gradients.par_chunks_mut(TASK).zip(sides.par_chunks(TASK))).for_each(|(gradients, sides)| {
         isa.vectorize(|| {
             for (gradient, side) in gradients.iter_mut().zip(sides) {
@@ -148,12 +152,13 @@ pub fn stop(isa: Isa, gradients: &mut [f32], sides: &[u8]) {
     });
 }
 
-/// Fake-quantizes rows with a symmetric quantizer each, whose largest integer is `top`: `scale · clamp(round(x / scale), −top, top)`, ties to
-/// even, with `scale = max|x| / top` of the row, or 1 where that is zero or subnormal. `top` is at most 2²².
+/// Fake-quantizes each row with a symmetric quantizer whose largest integer is `top`: `scale · clamp(round(x / scale),
+/// −top, top)`, ties to even. The scale is `max|x| / top` of the row, or 1 if that is zero or subnormal. `top` must be
+/// at most 2²².
 ///
 /// # Panics
 ///
-/// If the numbers are not whole rows of this length.
+/// If the number of elements is not a multiple of `length`.
 #[must_use]
 pub fn symmetric_rows(isa: Isa, x: &[f32], length: usize, top: f32) -> Vec<f32> {
     if x.is_empty() {
@@ -190,7 +195,7 @@ pub fn symmetric_rows(isa: Isa, x: &[f32], length: usize, top: f32) -> Vec<f32> 
     unsafe { filled(x.len(), task_of(length), write) }
 }
 
-/// The largest magnitude; NaN if a number is.
+/// The largest magnitude; NaN if a number is NaN.
 #[inline(always)]
 fn largest(x: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; LANES];
@@ -202,7 +207,7 @@ fn largest(x: &[f32]) -> f32 {
     lanes.into_iter().fold(0.0, larger)
 }
 
-/// The larger number; NaN if one is.
+/// The larger number; NaN if one of them is NaN.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if a < b || b.is_nan() { b } else { a }
@@ -211,12 +216,12 @@ fn larger(a: f32, b: f32) -> f32 {
 /// The largest magnitude of numbers that [`nearest`] rounds.
 const ROUNDED: f32 = 4_194_304.0;
 
-/// Adding this constant to a number of magnitude at most 2²² and subtracting it again rounds to the nearest whole
-/// number, ties to even, because an `f32` of at least 2²³ has no fraction.
+/// Adding this constant to a number of magnitude at most 2²² and subtracting it again rounds to the nearest integer,
+/// ties to even, because an `f32` of at least 2²³ has no fraction.
 const ROUNDER: f32 = 3.0 * ROUNDED;
 
-/// The nearest whole number within bounds, which are themselves whole numbers of magnitude at most 2²²; ties to even.
-/// NaN stays NaN.
+/// The nearest integer within bounds, ties to even. The bounds must be integers of magnitude at most 2²². NaN stays
+/// NaN.
 ///
 /// # Examples
 ///
@@ -231,7 +236,7 @@ pub fn nearest(x: f32, ends: [f32; 2]) -> f32 {
     (within(x, ends) + ROUNDER) - ROUNDER
 }
 
-/// `x`, limited to the range between two numbers; NaN stays NaN. Compilers translate it to two vector instructions.
+/// Clamps `x` to a range. NaN stays NaN. Compilers translate this to two vector instructions.
 #[inline(always)]
 #[must_use]
 pub fn within(x: f32, [low, high]: [f32; 2]) -> f32 {
@@ -239,14 +244,18 @@ pub fn within(x: f32, [low, high]: [f32; 2]) -> f32 {
     if x > high { high } else { x }
 }
 
-/// The sum of the gradients of the numbers that lie on this side, in 64 bits.
+/// The sum of the gradients of the numbers on a side, in 64 bits.
 ///
 /// # Panics
 ///
-/// If there is not one side for each gradient.
+/// If the number of sides is not the number of gradients.
 #[must_use]
 pub fn sum_where(isa: Isa, gradients: &[f32], sides: &[u8], side: Side) -> f64 {
-    assert_eq!(gradients.len(), sides.len(), "a side for each gradient");
+    assert_eq!(
+        gradients.len(),
+        sides.len(),
+        "there must be a side for each gradient"
+    );
     let of_task = |(gradients, sides): (&[f32], &[u8])| {
         isa.vectorize(|| {
             let mut sum = 0.0;
@@ -288,20 +297,20 @@ pub fn sum_where(isa: Isa, gradients: &[f32], sides: &[u8], side: Side) -> f64 {
 pub struct Learned<'a> {
     /// The instruction set.
     pub isa: Isa,
-    /// One scale, or one for each position of an axis.
+    /// One scale, or one for each index of an axis.
     pub scales: &'a [f32],
-    /// The numbers of each position of that axis that lie side by side: the product of the lengths of the axes behind it.
+    /// The product of the lengths of the axes behind that axis: the number of contiguous elements with the same scale.
     pub inner: usize,
-    /// The smallest and the largest integer, of magnitude at most 2²².
+    /// The smallest and the largest integer, both of magnitude at most 2²².
     pub ends: [f32; 2],
 }
 
 impl Learned<'_> {
-    /// The fake-quantized numbers.
+    /// Fake-quantizes numbers.
     ///
     /// # Panics
     ///
-    /// If the numbers are not whole positions of the axis.
+    /// If the number of elements is not a multiple of `scales.len() · inner`.
     #[must_use]
     pub fn forward(&self, x: &[f32]) -> Vec<f32> {
         self.check(x);
@@ -331,16 +340,21 @@ impl Learned<'_> {
         unsafe { filled(x.len(), self.task(), write) }
     }
 
-    /// The gradients of the scales: the sum of `gradient · (round(x / scale) − x / scale)` over the numbers within the range, and of
-    /// `gradient · low` or `gradient · high` over the others. The gradients of the others become zero.
+    /// Computes the gradients of the scales: the sum of `gradient · (round(x / scale) − x / scale)` over the numbers
+    /// within the range, and of `gradient · low` or `gradient · high` over the others. Sets the gradients of numbers
+    /// outside of the range to zero.
     ///
     /// # Panics
     ///
-    /// As [`forward`](Self::forward), and if there is not one gradient for each number.
+    /// Like [`forward`](Self::forward), and if the number of gradients is not the number of elements.
     #[must_use]
     pub fn backward(&self, x: &[f32], gradients: &mut [f32]) -> Vec<f64> {
         self.check(x);
-        assert_eq!(gradients.len(), x.len(), "a gradient for each number");
+        assert_eq!(
+            gradients.len(),
+            x.len(),
+            "there must be a gradient for each number"
+        );
         let of_task = |(task, gradients): (usize, &mut [f32])| {
             let start = task * self.task();
             let x = &x[start..][..gradients.len()];
@@ -407,7 +421,7 @@ impl Learned<'_> {
         let whole = self.inner * self.scales.len();
         assert!(
             self.scales.len() == 1 || (whole > 0 && x.len().is_multiple_of(whole)),
-            "whole positions of the axis"
+            "the number of elements must be a multiple of the number of scales times `inner`"
         );
     }
 

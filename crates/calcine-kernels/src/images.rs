@@ -1,4 +1,4 @@
-//! Whole batches of floats, in either order of channels.
+//! Batches of images of floats, channels first or last.
 
 use std::mem::MaybeUninit;
 
@@ -6,7 +6,7 @@ use crate::isa::Isa;
 use crate::transpose::{Matrix, transpose};
 use crate::unwritten;
 
-/// How the numbers of an image follow each other.
+/// The order of the axes of images in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
     /// `[samples, channels, height, width]`.
@@ -15,16 +15,16 @@ pub enum Order {
     ChannelsLast,
 }
 
-/// Images without gaps.
+/// A batch of contiguous images.
 #[derive(Debug, Clone, Copy)]
 pub struct Images<'a> {
-    /// All of them.
+    /// The numbers of all images.
     pub numbers: &'a [f32],
-    /// Their order.
+    /// The order of the axes.
     pub order: Order,
 }
 
-/// Rows, columns and channels of an image.
+/// The size of an image: rows, columns and channels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) height: usize,
@@ -38,7 +38,8 @@ impl Size {
     }
 }
 
-/// The positions that windows read: so many rows and columns, of which the first lie so many before those of the image.
+/// The rectangle of positions that windows read: its number of rows and columns, and how many rows and columns it
+/// begins before the image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     pub(crate) size: [usize; 2],
@@ -46,7 +47,8 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// An axis of an image within that of the frame: its first position in the frame, its first in the image, and their number.
+    /// The overlap of image and frame along an axis: the first position in the frame, the first position in the image,
+    /// and the number of positions.
     fn overlap(&self, axis: usize, length: usize) -> (usize, usize, usize) {
         let before = self.before[axis];
         let to = before.max(0).unsigned_abs().min(self.size[axis]);
@@ -54,7 +56,7 @@ impl Frame {
         (to, from, (length - from).min(self.size[axis] - to))
     }
 
-    /// Writes an image's part of the frame, channels last, and zeros around it.
+    /// Writes the part of an image within the frame, channels last, and zeros around it.
     pub(crate) fn fill(&self, isa: Isa, image: &[f32], size: Size, order: Order, to: &mut [f32]) {
         let channels = size.channels;
         let row = self.size[1] * channels;
@@ -92,7 +94,7 @@ impl Frame {
     }
 }
 
-/// Writes all numbers of an image in some order, of rows that lie `row` numbers apart, channels last.
+/// Writes an image in the given order, from an image with channels last whose rows are `row` numbers apart.
 pub(crate) fn unpack(
     isa: Isa,
     from: &[f32],

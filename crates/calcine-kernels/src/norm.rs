@@ -1,4 +1,4 @@
-//! Batch norms in training, with what often follows them.
+//! Batch norms in training, optionally followed by a sum and a relu.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -7,58 +7,58 @@ use rayon::prelude::*;
 
 use crate::isa::Isa;
 
-/// Sums that are taken side by side, in the same order on every instruction set.
+/// The number of partial sums, which are added in the same order on every instruction set.
 const LANES: usize = 16;
 
-/// A batch norm of `[samples, channels, area]`, to which something may be added, and whose negative results may become zero:
+/// A batch norm of `x: [samples, channels, area]`, optionally followed by a sum with `other` and a relu:
 ///
 /// ```text
 /// y = relu((x − mean) · γ / √(variance + ε) + β + other)
 /// ```
 ///
-/// Everything is computed for each channel over all samples and positions. Sums are taken over the positions of a sample, in 32 bits, and
-/// then over the samples, in 64 bits: the results are the same on every instruction set and with any number of threads.
+/// Mean and variance of each channel are those over all samples and positions. Sums are computed over the positions of
+/// a sample in 32 bits, and then over the samples in 64 bits. The results are the same on every instruction set and
+/// with any number of threads.
 ///
 /// # Examples
 ///
 /// ```
 /// use calcine_kernels::{BatchNorm, Isa};
 ///
-/// // Two samples of a channel with one position.
-/// let norm = BatchNorm { isa: Isa::best(), channels: 1, area: 1, epsilon: 0.0, relu: false };
-/// let (y, statistics) = norm.forward(&[1.0, 3.0], [&[10.0], &[5.0]], None);
-/// assert_eq!((statistics.mean[0], statistics.variance[0]), (2.0, 1.0));
-/// assert_eq!(y, [-5.0, 15.0]);
+/// // Two samples of one channel with one position. let norm = BatchNorm { isa: Isa::best(), channels: 1, area: 1,
+/// epsilon: 0.0, relu: false }; let (y, statistics) = norm.forward(&[1.0, 3.0], [&[10.0], &[5.0]], None);
+/// assert_eq!((statistics.mean[0], statistics.variance[0]), (2.0, 1.0)); assert_eq!(y, [-5.0, 15.0]);
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm {
     /// The instruction set.
     pub isa: Isa,
-    /// Channels of a sample.
+    /// The number of channels.
     pub channels: usize,
-    /// Positions of a channel.
+    /// The number of positions in a channel of a sample.
     pub area: usize,
-    /// What is added to the variance.
+    /// `ε`, which is added to the variance.
     pub epsilon: f32,
-    /// Whether negative results become zero.
+    /// Whether a relu follows.
     pub relu: bool,
 }
 
 /// The mean and the biased variance of each channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {
-    /// The means.
+    /// The mean of each channel.
     pub mean: Vec<f32>,
-    /// The mean squares of the differences from the means.
+    /// The mean of the squared differences from the mean, of each channel.
     pub variance: Vec<f32>,
 }
 
 impl BatchNorm {
-    /// Computes `y` with `[γ, β]` and what is added, and the statistics of the batch.
+    /// Computes `y` and the statistics of the batch. The parameters are `[γ, β]`; `other` is the operand that is added,
+    /// with the shape of `x`.
     ///
     /// # Panics
     ///
-    /// If a slice has another length than `x` or than there are channels, or if `x` does not hold whole samples.
+    /// If the length of a slice is not that of `x` or the number of channels, or if `x` does not contain whole samples.
     #[must_use]
     pub fn forward(
         &self,
@@ -70,15 +70,16 @@ impl BatchNorm {
         assert_eq!(
             [gamma.len(), beta.len()],
             [self.channels; 2],
-            "numbers of each channel"
+            "there must be one number for each channel"
         );
         assert!(
             other.is_none_or(|other| other.len() == x.len()),
-            "what is added has the shape of the results"
+            "the operand that is added must have the shape of the results"
         );
         let mut y = Vec::with_capacity(x.len());
         let channels = self.by_channel(&mut y.spare_capacity_mut()[..x.len()]);
-        // A channel after the other: what its statistics have read is still in the cache when it is normalized.
+        // Channel by channel, because the numbers that the statistics have read are still in the cache when they are
+        // normalized.
         let normalize = |(channel, y): (usize, Vec<&mut [MaybeUninit<f32>]>)| {
             self.isa.vectorize(|| {
                 let [mean, variance] = self.statistics_of(x, samples, channel);
@@ -112,12 +113,13 @@ impl BatchNorm {
         (y, statistics)
     }
 
-    /// The gradients of `[γ, β]`, and that of `x` in the place of the gradient of `y`, or, if something was added, in a vector of its own;
-    /// then the gradient of `y` becomes that of what was added. `y` is what was computed; without a rectifier it is not looked at.
+    /// Computes the gradients of `[γ, β]` and of `x`. The gradient of `x` replaces the gradient of `y`; if an operand
+    /// was added, it is returned in a vector of its own instead, and the gradient of `y` is replaced by that of the
+    /// operand. `y` is the result of the forward pass, which is read only if there is a relu.
     ///
     /// # Panics
     ///
-    /// As [`forward`](Self::forward).
+    /// Like [`forward`](Self::forward).
     #[must_use]
     pub fn backward(
         &self,
@@ -132,14 +134,17 @@ impl BatchNorm {
         assert_eq!(
             [y.len(), dy.len()],
             [x.len(); 2],
-            "gradients of each number"
+            "there must be one gradient for each number"
         );
         let lengths = [
             gamma.len(),
             statistics.mean.len(),
             statistics.variance.len(),
         ];
-        assert_eq!(lengths, [self.channels; 3], "numbers of each channel");
+        assert_eq!(
+            lengths, [self.channels; 3],
+            "there must be one number for each channel"
+        );
         let mut dx = Vec::with_capacity(if adds { x.len() } else { 0 });
         let dx_by_channel = match adds {
             true => self.by_channel(&mut dx.spare_capacity_mut()[..x.len()]),
@@ -153,7 +158,7 @@ impl BatchNorm {
                     let plane = self.plane(sample, channel);
                     if self.relu {
                         for (dy, y) in dy.iter_mut().zip(&y[plane.clone()]) {
-                            // What is no number keeps its gradient.
+                            // The gradient passes where `y` is NaN.
                             *dy = if *y <= 0.0 { 0.0 } else { *dy };
                         }
                     }
@@ -227,7 +232,7 @@ impl BatchNorm {
         own
     }
 
-    /// Where the numbers of a channel of a sample are.
+    /// The range of the numbers of a channel of a sample.
     const fn plane(&self, sample: usize, channel: usize) -> Range<usize> {
         let start = (sample * self.channels + channel) * self.area;
         start..start + self.area
@@ -249,7 +254,7 @@ impl BatchNorm {
         let sample = self.channels * self.area;
         assert!(
             self.isa.is_available() && sample > 0 && x.len().is_multiple_of(sample),
-            "{} numbers for whole samples of {self:?}",
+            "{} numbers are not whole samples of {self:?}",
             x.len()
         );
         x.len() / sample
@@ -290,7 +295,7 @@ fn sum(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum()
 }
 
-/// The sum of the gradients, and that of their products with `x − mean`.
+/// The sum of the gradients, and the sum of their products with `x − mean`.
 #[inline(always)]
 fn pair_of_sums(x: &[f32], dy: &[f32], mean: f32) -> [f32; 2] {
     let mut lanes = [[0.0_f32; LANES]; 2];

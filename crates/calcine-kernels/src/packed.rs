@@ -97,7 +97,7 @@ impl Packed {
         let [kernel_rows, kernel_columns] = window.kernel;
         let places = kernel_rows * kernel_columns;
         let place = |row: usize, column: usize| {
-            row * window.dilation[0] * x.row() + column * window.dilation[1] * x.pitch
+            row * window.dilation[0] * x.row_len() + column * window.dilation[1] * x.pitch
         };
         if filters.is_depthwise() {
             let block = filters.outputs.next_multiple_of(BLOCK);
@@ -210,14 +210,14 @@ impl Packed {
             *window == Window::POINT && [x, y, other].iter().all(|plane| plane.is_borderless());
         let origin = origin(x, window);
         let of = |plane: &Plane| Way {
-            sample: plane.sample(),
-            row: plane.row(),
+            sample: plane.sample_len(),
+            row: plane.row_len(),
             step: plane.pitch,
-            origin: plane.at(0, 0, 0),
+            origin: plane.index(0, 0, 0),
         };
         let read = Way {
-            sample: x.sample(),
-            row: window.stride[0] * x.row(),
+            sample: x.sample_len(),
+            row: window.stride[0] * x.row_len(),
             step: window.stride[1] * x.pitch,
             origin,
         };
@@ -267,7 +267,7 @@ impl Packed {
                             // again.
                             column = column.min(walk.width - positions);
                             sums(&Sums {
-                                x: walk.x.at(sample, row, column) + shift,
+                                x: walk.x.index(sample, row, column) + shift,
                                 step: walk.x.step,
                                 group,
                                 weights,
@@ -279,9 +279,9 @@ impl Packed {
                                 positions,
                                 channel,
                                 count,
-                                y: walk.y.at(sample, row, column) + channel,
+                                y: walk.y.index(sample, row, column) + channel,
                                 y_step: walk.y.step,
-                                other: walk.other.at(sample, row, column) + channel,
+                                other: walk.other.index(sample, row, column) + channel,
                                 other_step: walk.other.step,
                             });
                             column += positions;
@@ -307,7 +307,7 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    fn at(&self, sample: usize, row: usize, column: usize) -> usize {
+    fn index(&self, sample: usize, row: usize, column: usize) -> usize {
         self.origin + sample * self.sample + row * self.row + column * self.step
     }
 }
@@ -499,7 +499,8 @@ pub(crate) fn tiling(
 
 /// The index of the first window in memory.
 pub(crate) fn origin(x: &Plane, window: &Window) -> usize {
-    (x.border[0][0] - window.padding[0]) * x.row() + (x.border[1][0] - window.padding[1]) * x.pitch
+    (x.border[0][0] - window.padding[0]) * x.row_len()
+        + (x.border[1][0] - window.padding[1]) * x.pitch
 }
 
 /// Checks that slices of these lengths contain `samples` images of the input, the output and the operand that is added,
@@ -512,7 +513,7 @@ pub(crate) fn holds(planes: [&Plane; 3], samples: usize, lengths: [usize; 3]) {
     );
     let spare = Buffer::SPARE / 4;
     for ((plane, length), spare) in planes.into_iter().zip(lengths).zip([spare, 0, spare]) {
-        let needed = samples * plane.sample();
+        let needed = samples * plane.sample_len();
         assert!(
             length >= needed + spare,
             "{length} numbers of {samples} × {plane:?}, and {spare} spare ones"

@@ -48,22 +48,22 @@ impl Plane {
 
     /// The length of a row in numbers, including border and padding.
     #[must_use]
-    pub const fn row(&self) -> usize {
+    pub const fn row_len(&self) -> usize {
         (self.border[1][0] + self.width + self.border[1][1]) * self.pitch
     }
 
     /// The length of an image in numbers, including border and padding.
     #[must_use]
-    pub const fn sample(&self) -> usize {
-        (self.border[0][0] + self.height + self.border[0][1]) * self.row()
+    pub const fn sample_len(&self) -> usize {
+        (self.border[0][0] + self.height + self.border[0][1]) * self.row_len()
     }
 
     /// The index of the first channel of a position in memory. `y` and `x` are the row and the column, without the
     /// border.
     #[must_use]
-    pub const fn at(&self, sample: usize, y: usize, x: usize) -> usize {
-        sample * self.sample()
-            + (self.border[0][0] + y) * self.row()
+    pub const fn index(&self, sample: usize, y: usize, x: usize) -> usize {
+        sample * self.sample_len()
+            + (self.border[0][0] + y) * self.row_len()
             + (self.border[1][0] + x) * self.pitch
     }
 
@@ -83,7 +83,7 @@ impl Plane {
         if self.is_borderless() {
             return;
         }
-        let (row, sample) = (self.row(), self.sample());
+        let (row, sample) = (self.row_len(), self.sample_len());
         let [[above, _], [left, right]] = self.border;
         let (left, right) = (left * self.pitch, right * self.pitch);
         for numbers in numbers[..samples * sample].chunks_exact_mut(sample) {

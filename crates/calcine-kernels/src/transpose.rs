@@ -1,10 +1,10 @@
-//! Matrices with rows and columns exchanged.
+//! Matrix transposition.
 
 use std::mem::MaybeUninit;
 
 use crate::isa::Isa;
 
-/// Rows and columns of a matrix, and the distance of its rows in memory.
+/// The size of a matrix: rows, columns, and the distance between rows in memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Matrix {
     pub(crate) rows: usize,
@@ -12,7 +12,7 @@ pub(crate) struct Matrix {
     pub(crate) pitch: usize,
 }
 
-/// Writes the columns of `from` as rows that are `pitch` apart, and nothing between the rows.
+/// Writes the columns of `from` as rows that are `pitch` numbers apart. The numbers between the rows are not changed.
 ///
 /// # Panics
 ///
@@ -33,7 +33,7 @@ pub(crate) fn transpose(
             && to.len() >= (columns - 1) * pitch + rows
             && matrix.pitch >= columns
             && pitch >= rows,
-        "the slices hold {matrix:?}"
+        "the slices must contain {matrix:?}"
     );
     let eights = match isa {
         Isa::Portable => [0, 0],
@@ -43,7 +43,8 @@ pub(crate) fn transpose(
     if isa != Isa::Portable {
         for row in (0..eights[0]).step_by(8) {
             for column in (0..eights[1]).step_by(8) {
-                // SAFETY: the caller has asked whether the CPU has the instruction set, and the square is within both slices.
+                // SAFETY: the caller has checked that the CPU has the instruction set, and the square is within both
+                // slices.
                 unsafe {
                     let from = from.as_ptr().add(row * matrix.pitch + column);
                     eight_by_eight(
@@ -66,12 +67,12 @@ pub(crate) fn transpose(
 
 /// # Safety
 ///
-/// The CPU must have AVX2, and both pointers must reach eight rows of eight.
+/// The CPU must have AVX2, and both pointers must be valid for eight rows of eight numbers.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn eight_by_eight(from: *const f32, from_pitch: usize, to: *mut f32, pitch: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: the caller's.
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let row = |at: usize| _mm256_loadu_ps(from.add(at * from_pitch));
         // Rows in pairs, then in fours, and then their halves.

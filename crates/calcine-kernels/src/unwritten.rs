@@ -1,14 +1,16 @@
-//! Memory that is written before it is read. Zeros that nobody reads cost as much as the results.
+//! Memory that is written before it is read, without being zeroed first, which would take as long as writing the
+//! results.
 
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-/// Numbers that a function writes, task by task, in parallel: it gets the position of the first number of the task.
+/// Allocates numbers that a function writes, in parallel tasks. The function gets the position of the first number of
+/// its task.
 ///
 /// # Safety
 ///
-/// The function must write all numbers that it is given.
+/// The function must write all numbers of the slice that it gets.
 pub(crate) unsafe fn filled(
     length: usize,
     task: usize,

@@ -229,11 +229,11 @@ impl Job<'_> {
         let last_row = above + plane.height + below - 1;
         let last_column = left + plane.width + right - 1;
         let [first_row, first_column] = [
-            self.origin / plane.row() + row,
-            self.origin % plane.row() / plane.pitch + column,
+            self.origin / plane.row_len() + row,
+            self.origin % plane.row_len() / plane.pitch + column,
         ];
-        let image = sample * plane.sample();
-        let rows = [0, 1, 2, 3].map(|at| image + (first_row + at).min(last_row) * plane.row());
+        let image = sample * plane.sample_len();
+        let rows = [0, 1, 2, 3].map(|at| image + (first_row + at).min(last_row) * plane.row_len());
         let columns = [0, 1, 2, 3].map(|at| (first_column + at).min(last_column) * plane.pitch);
         #[cfg(target_arch = "x86_64")]
         if self.isa == Isa::Avx512Vnni {
@@ -348,15 +348,18 @@ impl Job<'_> {
         #[cfg(target_arch = "x86_64")]
         if self.isa == Isa::Avx512Vnni {
             let inside = [plane.height - row, plane.width - column].map(|rest| rest.min(2));
-            let at = plane.at(sample, row, column) + first;
+            let at = plane.index(sample, row, column) + first;
             let own = self.add.as_ref().map(|add| {
-                let at = add.plane.at(sample, row, column) + first;
+                let at = add.plane.index(sample, row, column) + first;
                 let [rows, columns] = [inside[0] - 1, inside[1] - 1];
-                let last = at + rows * add.plane.row() + columns * add.plane.pitch;
+                let last = at + rows * add.plane.row_len() + columns * add.plane.pitch;
                 assert!(last + BLOCK <= add.other.len());
-                (add.other[at..].as_ptr(), [add.plane.row(), add.plane.pitch])
+                (
+                    add.other[at..].as_ptr(),
+                    [add.plane.row_len(), add.plane.pitch],
+                )
             });
-            let last = at + (inside[0] - 1) * plane.row() + (inside[1] - 1) * plane.pitch;
+            let last = at + (inside[0] - 1) * plane.row_len() + (inside[1] - 1) * plane.pitch;
             assert!(last + count <= y.len() && sums.len() >= POINTS * POINT_SUMS);
             // SAFETY: the CPU has the instruction set, and the slices hold what is read and written: `holds` was asked for
             // all images.
@@ -370,7 +373,7 @@ impl Job<'_> {
                     count,
                     inside,
                     y.as_mut_ptr().add(at),
-                    [plane.row(), plane.pitch],
+                    [plane.row_len(), plane.pitch],
                 );
             }
             return;
@@ -393,13 +396,13 @@ impl Job<'_> {
                 }
                 let mut result = plus(own, bias);
                 if let Some(add) = &self.add {
-                    let at = add.plane.at(sample, row, column) + first;
+                    let at = add.plane.index(sample, row, column) + first;
                     result = plus(result, load(&add.other[at..]));
                 }
                 for number in &mut result {
                     *number = within(*number, self.ends);
                 }
-                let at = plane.at(sample, row, column) + first;
+                let at = plane.index(sample, row, column) + first;
                 if count == BLOCK {
                     y[at..at + BLOCK].copy_from_slice(&result);
                 } else {

@@ -103,7 +103,7 @@ impl Numbers {
 
 /// Images `[samples, channels, height, width]` as a plane holds them, with a border of one number.
 fn laid_out<T: Copy>(images: &[T], plane: &Plane, samples: usize, border: T, buffer: &mut [T]) {
-    buffer[..samples * plane.sample()].fill(border);
+    buffer[..samples * plane.sample_len()].fill(border);
     plane.fill_border(samples, border, buffer);
     let mut images = images.iter();
     for sample in 0..samples {
@@ -111,7 +111,8 @@ fn laid_out<T: Copy>(images: &[T], plane: &Plane, samples: usize, border: T, buf
             for y in 0..plane.height {
                 for x in 0..plane.width {
                     let image = images.next().copied();
-                    buffer[plane.at(sample, y, x) + channel] = image.expect("as many as there are");
+                    buffer[plane.index(sample, y, x) + channel] =
+                        image.expect("as many as there are");
                 }
             }
         }
@@ -175,7 +176,7 @@ fn read<T: Copy>(plane: &Plane, samples: usize, buffer: &[T]) -> Vec<T> {
         for channel in 0..plane.channels {
             for y in 0..plane.height {
                 for x in 0..plane.width {
-                    found.push(buffer[plane.at(sample, y, x) + channel]);
+                    found.push(buffer[plane.index(sample, y, x) + channel]);
                 }
             }
         }
@@ -242,9 +243,9 @@ proptest! {
         let plane = Plane::of_codes(case.output[0], case.output[1], filters.outputs);
         let [y, other_plane] = case.borders.map(|border| plane.with_border(border));
         let float_plane = Plane::new(case.output[0], case.output[1], filters.outputs);
-        let mut input = Buffer::zeros(samples * x.sample());
+        let mut input = Buffer::zeros(samples * x.sample_len());
         laid_out(&images, &x, samples, zero as u8, input.bytes_mut());
-        let mut other = Buffer::zeros(samples * other_plane.sample());
+        let mut other = Buffer::zeros(samples * other_plane.sample_len());
         laid_out(&others, &other_plane, samples, 9, other.bytes_mut());
         let layer = CodeLayer::new(&weights, &bias, zero, filters, x, y);
         let float_layer = CodeLayer::new(&weights, &bias, zero, filters, x, float_plane);
@@ -258,12 +259,12 @@ proptest! {
             zero: 110,
         };
         for isa in available() {
-            let mut output = Buffer::zeros(samples * y.sample());
+            let mut output = Buffer::zeros(samples * y.sample_len());
             layer.run_codes(isa, samples, input.bytes(), &rescale, None, output.bytes_mut());
             prop_assert_eq!(&read(&y, samples, output.bytes()), &codes, "{}", isa);
             layer.run_codes(isa, samples, input.bytes(), &rescale, Some(add), output.bytes_mut());
             prop_assert_eq!(&read(&y, samples, output.bytes()), &added, "{} with a sum", isa);
-            let mut output = Buffer::zeros(4 * samples * float_plane.sample());
+            let mut output = Buffer::zeros(4 * samples * float_plane.sample_len());
             float_layer.run_floats(isa, samples, input.bytes(), &rescale, output.floats_mut());
             prop_assert_eq!(&read(&float_plane, samples, output.floats()), &scaled, "{} in floats", isa);
         }
@@ -287,15 +288,15 @@ proptest! {
             .with_border(filters.window.border(case.input, case.output));
         let plane = Plane::new(case.output[0], case.output[1], filters.outputs);
         let [y, other_plane] = case.borders.map(|border| plane.with_border(border));
-        let mut input = Buffer::zeros(4 * samples * x.sample());
+        let mut input = Buffer::zeros(4 * samples * x.sample_len());
         laid_out(&images, &x, samples, 0.0, input.floats_mut());
-        let mut other = Buffer::zeros(4 * samples * other_plane.sample());
+        let mut other = Buffer::zeros(4 * samples * other_plane.sample_len());
         laid_out(&others, &other_plane, samples, f32::NAN, other.floats_mut());
         let layer = FloatLayer::new(&weights, &bias, filters, x, y);
         for isa in available() {
             for (add, ends) in [(false, [f32::NEG_INFINITY, f32::INFINITY]), (true, [0.0, 6.0])] {
                 let added = add.then(|| AddFloats { other: other.floats(), plane: &other_plane });
-                let mut output = Buffer::zeros(4 * samples * y.sample());
+                let mut output = Buffer::zeros(4 * samples * y.sample_len());
                 layer.run(isa, samples, input.floats(), ends, added, output.floats_mut());
                 for (at, found) in read(&y, samples, output.floats()).into_iter().enumerate() {
                     let expected = exact[at] + f64::from(bias[output_of(&case, at)])
@@ -337,7 +338,7 @@ fn no_sum_saturates() {
         };
         let (x, y) = (Plane::of_codes(1, 1, inputs), Plane::new(1, 1, 17));
         let layer = CodeLayer::new(&vec![weight; 17 * inputs], &[0; 17], 0, filters, x, y);
-        let mut input = Buffer::zeros(x.sample());
+        let mut input = Buffer::zeros(x.sample_len());
         input.bytes_mut().fill(255);
         let exact = 255 * i64::from(weight) * inputs as i64;
         assert!(i32::try_from(exact).is_ok() || inputs == 66_000);

@@ -32,9 +32,9 @@ impl Step {
                             let rows = pool.places(0, row, x.height);
                             let inside = rows.flat_map(|row| {
                                 let columns = pool.places(1, column, x.width);
-                                columns.map(move |column| x.at(sample, row, column))
+                                columns.map(move |column| x.index(sample, row, column))
                             });
-                            let to = y.at(sample, row, column)..;
+                            let to = y.index(sample, row, column)..;
                             let channels = ..y.channels;
                             match of {
                                 PoolOf::MaxCodes => {

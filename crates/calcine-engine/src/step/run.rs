@@ -332,7 +332,7 @@ fn each_run<const N: usize>(
         for row in 0..first.height {
             let mut at = planes.map(|plane| {
                 let row = if is_repeated(plane) { 0 } else { row };
-                plane.at(sample, row, 0)
+                plane.index(sample, row, 0)
             });
             for _ in 0..columns {
                 visit(at, length);
