@@ -51,10 +51,12 @@ thread_local! {
 /// ```
 /// use calcine_kernels::{Convolution, Filters, Images, Isa, Order, Window};
 ///
-/// // The sums of two neighbours, in images of one channel and one row. let window = Window { kernel: [1, 2], stride:
-/// [1; 2], dilation: [1; 2], padding: [0; 2] }; let filters = Filters { inputs: 1, outputs: 1, groups: 1, window }; let
-/// sums = Convolution::new(Isa::best(), filters, [1, 3], [1, 2]); let images = |numbers| Images { numbers, order:
-/// Order::ChannelsLast }; let (x, w) = ([1.0, 2.0, 4.0], [1.0, 1.0]);
+/// // The sums of two neighbours, in images of one channel and one row.
+/// let window = Window { kernel: [1, 2], stride: [1; 2], dilation: [1; 2], padding: [0; 2] };
+/// let filters = Filters { inputs: 1, outputs: 1, groups: 1, window };
+/// let sums = Convolution::new(Isa::best(), filters, [1, 3], [1, 2]);
+/// let images = |numbers| Images { numbers, order: Order::ChannelsLast };
+/// let (x, w) = ([1.0, 2.0, 4.0], [1.0, 1.0]);
 ///
 /// assert_eq!(sums.forward(images(&x), &w, None, Order::ChannelsLast), [3.0, 6.0]);
 ///
