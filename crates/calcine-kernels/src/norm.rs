@@ -25,9 +25,11 @@ const LANES: usize = 16;
 /// ```
 /// use calcine_kernels::{BatchNorm, Isa};
 ///
-/// // Two samples of one channel with one position. let norm = BatchNorm { isa: Isa::best(), channels: 1, area: 1,
-/// epsilon: 0.0, relu: false }; let (y, statistics) = norm.forward(&[1.0, 3.0], [&[10.0], &[5.0]], None);
-/// assert_eq!((statistics.mean[0], statistics.variance[0]), (2.0, 1.0)); assert_eq!(y, [-5.0, 15.0]);
+/// // Two samples of one channel with one position.
+/// let norm = BatchNorm { isa: Isa::best(), channels: 1, area: 1, epsilon: 0.0, relu: false };
+/// let (y, statistics) = norm.forward(&[1.0, 3.0], [&[10.0], &[5.0]], None);
+/// assert_eq!((statistics.mean[0], statistics.variance[0]), (2.0, 1.0));
+/// assert_eq!(y, [-5.0, 15.0]);
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm {
