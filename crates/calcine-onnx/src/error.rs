@@ -1,4 +1,4 @@
-//! What can be wrong with a file, or with a network that is to become one.
+//! Why a file cannot be read, or a network cannot be written.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
-/// A node that has no counterpart on the other side.
+/// A node that cannot be imported or exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnsupportedNode {
     /// The node's name; without one, the name of its first output.
     pub node: String,
-    /// Its operator: ONNX's in a file, the graph's in a network.
+    /// The operator: that of ONNX for an import, the graph's operation for an export.
     pub operator: String,
-    /// The file's opset.
+    /// The opset of the file.
     pub opset: i64,
-    /// The nearest layer with parameters before it; empty if there is none.
+    /// The nearest layer with parameters before the node; empty if there is none.
     pub layer: String,
-    /// What is not supported, and what would be.
+    /// What is not supported, and what would be valid.
     pub reason: String,
 }
 
@@ -44,80 +44,80 @@ fn listed(nodes: &[UnsupportedNode]) -> String {
     lines.collect()
 }
 
-/// Why a network could not be written.
+/// Why a network cannot be written as an ONNX file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// Nodes that the form or the opset has no counterpart for; all of them.
+    /// Nodes that cannot be expressed in the form or the opset. All of them are listed.
     #[error("{} nodes cannot be exported:{}", .0.len(), listed(.0))]
     Nodes(Vec<UnsupportedNode>),
-    /// An opset that is not written.
+    /// The opset is not supported.
     #[error("opset {0} is not written: valid are 13 to 25")]
     Opset(i64),
-    /// A form that the network does not have.
+    /// The network cannot be written in this form.
     #[error("the form `{form}` {problem}")]
     Form {
-        /// Its name.
+        /// The name.
         form: &'static str,
-        /// Why not, and what would be valid.
+        /// The reason, and what would be valid.
         problem: &'static str,
     },
-    /// A file of more than 2 GiB, which protobuf cannot hold.
+    /// The file would exceed 2 GiB, the limit of protobuf.
     #[error(
         "the model has {0} bytes, and one file holds at most 2^31: write it with external data"
     )]
     Large(usize),
-    /// The file system.
+    /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
-/// Why a file could not be read as a network.
+/// Why a file cannot be read as a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The bytes are no ONNX model.
+    /// The bytes are not an ONNX model.
     #[error("the file is no ONNX model: {0}")]
     Malformed(&'static str),
-    /// A model of another opset.
+    /// The opset of the model is not supported.
     #[error("the file is of opset {0}: valid are 7 to 28")]
     Opset(i64),
-    /// A tensor whose elements do not fit its type and shape, or that is not there.
+    /// The elements of a tensor do not fit its type and shape, or the tensor is missing.
     #[error("the tensor `{name}` {problem}")]
     Tensor {
-        /// Its name.
+        /// The name.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the tensor.
         problem: String,
     },
-    /// An input or output that a network cannot have.
+    /// A network cannot have this input or output.
     #[error("`{name}` {problem}")]
     Value {
-        /// Its name.
+        /// The name.
         name: String,
-        /// What is wrong with it, and what would be valid.
+        /// What is wrong, and what would be valid.
         problem: String,
     },
-    /// Nodes that a network has no counterpart for; all of them.
+    /// Nodes that cannot be expressed as operations of a network. All of them are listed.
     #[error("{} nodes are not supported:{}", .0.len(), listed(.0))]
     Nodes(Vec<UnsupportedNode>),
-    /// Constants that the file computes would take more memory than it has bytes for.
+    /// The constants that the file computes exceed the memory limit, which is proportional to the size of the file.
     #[error(
         "constant `{name}` would have {elements} elements, more than a file of this size may make"
     )]
     Large {
-        /// The value.
+        /// The name of the value.
         name: String,
-        /// How many elements.
+        /// The number of elements.
         elements: u128,
     },
-    /// The network contradicts itself: shapes that do not fit.
+    /// The graph is inconsistent, for example in its shapes.
     #[error(transparent)]
     Graph(#[from] calcine_graph::GraphError),
-    /// The parameters do not fit the graph.
+    /// The parameters do not match the graph.
     #[error(transparent)]
     Network(#[from] calcine_trace::RewriteError),
-    /// The file system.
+    /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }

@@ -1,4 +1,4 @@
-//! Networks as ONNX files.
+//! Writes networks as ONNX files.
 
 mod builder;
 mod codes;
@@ -26,27 +26,27 @@ use crate::proto::{Data, External, Graph, Model};
 use crate::runtime::Dialect;
 use crate::{ExportError, Runtime};
 
-/// What the numbers of a file are.
+/// The form in which the numbers of a network are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Form {
-    /// 32-bit floats. The only form of a network that is not quantized.
+    /// 32-bit floats: the only form of a float network.
     Float,
-    /// Float operators between `QuantizeLinear` and `DequantizeLinear`: what every runtime reads, and what `ONNX Runtime`
-    /// computes in integers.
+    /// Float operators between `QuantizeLinear` and `DequantizeLinear` (QDQ). Every runtime reads this form, and `ONNX
+    /// Runtime` computes it in integers.
     #[default]
     Qdq,
-    /// `QLinearConv` and `QLinearMatMul` where there are such operators, else as [`Integer`](Self::Integer).
+    /// `QLinearConv` and `QLinearMatMul` where possible, otherwise like [`Integer`](Self::Integer).
     QOperator,
-    /// `ConvInteger` and `MatMulInteger`, with the rescaling spelled out in standard operators.
+    /// `ConvInteger` and `MatMulInteger`, with the rescaling in standard operators.
     Integer,
 }
 
 impl Form {
-    /// All forms of a quantized network, in the order of their documentation.
+    /// All forms of a quantized network.
     pub const QUANTIZED: [Self; 3] = [Self::Qdq, Self::QOperator, Self::Integer];
 
-    /// Its name: `float`, `qdq`, `qoperator` or `integer`.
+    /// The name of the form: `float`, `qdq`, `qoperator` or `integer`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,35 +76,36 @@ impl FromStr for Form {
     }
 }
 
-/// The key of the file's [`Form`].
+/// The metadata key of the [`Form`].
 const FORM: &str = "calcine.form";
-/// The key of the [`Runtime`] that the file is for.
+/// The metadata key of the [`Runtime`] for which the file is written.
 const RUNTIME: &str = "calcine.runtime";
-/// The key of the share of weights that are zero.
+/// The metadata key of the share of weights that are zero.
 const SPARSITY: &str = "calcine.sparsity";
 
-/// How a file is written.
+/// The settings of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ExportOptions {
-    /// The runtime that the file is for, which decides about the form and its details. `None`: any, with details that ONNX Runtime
-    /// is fastest with.
+    /// The runtime for which the file is written; it determines the form and its details. With `None`, the file is for
+    /// any runtime, with the details that are fastest in ONNX Runtime.
     pub runtime: Option<Runtime>,
-    /// The version of ONNX's operators, 13 to 25. `None`: 17, or 21 if the form needs a type that came with it.
+    /// The opset, 13 to 25. With `None`, it is 17, or 21 if the form needs a type that opset 21 introduced.
     pub opset: Option<i64>,
-    /// What a quantized network's numbers are; a float network has one form. `None`: [`Runtime::form`], or `qdq`, or `integer` if ranges
-    /// are those of each batch.
+    /// The form of a quantized network; a float network has only one form. With `None`, it is [`Runtime::form`] if
+    /// there is a runtime, `integer` if the network has dynamic quantization, and otherwise `qdq`.
     pub form: Option<Form>,
-    /// Whether sums, products and means in the form `qdq` are spelled so that a runtime computes the codes of
-    /// [`Quantized`] bit for bit. Otherwise they are spelled as other tools do, which runtimes fuse into faster kernels whose codes
-    /// may differ by one next to ties. `None`: whether the runtime has such codes at all, which OpenVINO and TensorRT do not.
+    /// Whether sums, products and means in the form `qdq` are written with operators that give the integers of
+    /// [`Quantized`] bit for bit. Otherwise they are written as other tools do. Runtimes fuse those into faster
+    /// kernels, whose integers may differ by one next to ties. With `None`, they are exact if the runtime computes the
+    /// layers exactly, too, which OpenVINO and TensorRT do not.
     pub exact: Option<bool>,
-    /// Keys and values for the file's metadata, beside those of the network, which they replace where keys are equal.
+    /// Additional metadata of the file. They replace metadata of the network with the same key.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl ExportOptions {
-    /// The form that a quantized network is written in.
+    /// The form in which a quantized network is written with these options.
     #[must_use]
     pub fn form_of(&self, quantized: &Quantized) -> Form {
         let runtime = self.runtime.unwrap_or(Runtime::OnnxRuntime);
@@ -127,8 +128,7 @@ impl ExportOptions {
         }
     }
 
-    /// The model of this graph, with the metadata `recorded` of its network. An option replaces what the network has under the same
-    /// key.
+    /// The model of a graph, with the metadata `recorded` of its network, which are replaced by those of the options.
     fn model(
         &self,
         graph: Graph<'static>,
@@ -175,7 +175,7 @@ impl ExportOptions {
     }
 }
 
-/// How many of the weights are zero: the elements of parameters with two axes or more.
+/// The share of zeros among the weights: the elements of parameters with two or more axes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Zeros {
     zeros: usize,
@@ -197,21 +197,21 @@ impl Zeros {
     }
 }
 
-/// A model that is ready to be written.
+/// An ONNX model in memory, which can be saved.
 #[derive(Debug)]
 pub struct OnnxModel(Model<'static>);
 
-/// The most bytes of a file, which protobuf bounds.
+/// The maximum number of bytes of a file in protobuf.
 const LARGEST: usize = (1 << 31) - 1;
 /// Beyond so many bytes of weights, what other parts have room is not worth to be counted.
 const ROOM: usize = LARGEST - (64 << 20);
 
 impl OnnxModel {
-    /// The file's bytes. Equal models give equal bytes.
+    /// The bytes of the model as a single file. Equal models give equal bytes.
     ///
     /// # Errors
     ///
-    /// If there are more than 2³¹ of them.
+    /// If the file would have more than 2³¹ bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ExportError> {
         let weights = self.weights();
         if weights > ROOM {
@@ -220,8 +220,8 @@ impl OnnxModel {
         Ok(self.0.write())
     }
 
-    /// Writes the file, atomically. Weights of more than 2 GiB go to a second file beside it, `NAME.onnx.data`, each at a multiple of 4,096
-    /// bytes, so that a runtime can map it.
+    /// Saves the model atomically. If it exceeds 2 GiB, the weights are written to a second file in the same directory,
+    /// `NAME.onnx.data`, each at a multiple of 4,096 bytes, so that a runtime can map it into memory.
     ///
     /// # Errors
     ///
@@ -233,11 +233,12 @@ impl OnnxModel {
         }
     }
 
-    /// Writes the file, atomically, and its weights of 1,024 bytes or more to a second file beside it, `NAME.onnx.data`.
+    /// Saves the model atomically, and writes weights of 1,024 bytes or more to a second file in the same directory,
+    /// `NAME.onnx.data`.
     ///
     /// # Errors
     ///
-    /// If a file cannot be written, or has no name.
+    /// If a file cannot be written, or if the path has no file name.
     pub fn save_with_external_data(&self, file: &Path) -> Result<(), ExportError> {
         const SMALL: usize = 1024;
         const PAGE: usize = 4096;
@@ -285,7 +286,7 @@ impl OnnxModel {
         Ok(calcine_files::write(file, model.write())?)
     }
 
-    /// The opset that it is of.
+    /// The opset of the model.
     #[must_use]
     pub fn opset(&self) -> i64 {
         self.0.opsets.first().map_or(0, |(_, opset)| *opset)
@@ -301,16 +302,16 @@ impl OnnxModel {
     }
 }
 
-/// A network as an ONNX model of 32-bit floats.
+/// Writes a network as an ONNX model of 32-bit floats.
 ///
-/// Parameters are initializers under their paths, values have the names of the graph, and the batch is free: inputs have the dimension
-/// `batch` where the network's grow with it. Batch norms stay as they are. Weights have the layout that Burn gives them: that of
-/// a linear layer is `[in, out]`. The file's metadata are those of the network ([`Network::metadata`]), the form, the runtime and the share
-/// of zeros among the weights. Reads the device.
+/// Parameters become initializers that are named by their paths, and values have the names of the graph. The batch size
+/// is free: axes that depend on the batch have the dimension `batch`. Batch norms are not folded. Weights have Burn's
+/// layout, which is `[in, out]` for linear layers. The metadata of the file are those of the network
+/// ([`Network::metadata`]), the form, the runtime, and the share of zeros among the weights. Reads the device.
 ///
 /// # Errors
 ///
-/// If operations have no counterpart in ONNX, all of which are listed, or the opset is not written.
+/// If operations cannot be expressed in ONNX, all of which are listed, or if the opset is not supported.
 ///
 /// # Examples
 ///
@@ -373,17 +374,17 @@ pub fn export(network: &Network, options: &ExportOptions) -> Result<OnnxModel, E
     )))
 }
 
-/// A quantized network as an ONNX model, in the form that the options give.
+/// Writes a quantized network as an ONNX model, in the form that the options determine.
 ///
-/// The integers of a layer's weight are an initializer under the weight's path, batch norms are folded in as they are in the network,
-/// activations are unsigned (symmetric ones have the zero point 128), and biases are 32-bit integers whose scale is
-/// `float32(s_x · s_w)`. `docs/arithmetic.md` states the arithmetic; where [`ExportOptions::exact`] is set it is that of `ONNX Runtime`'s
-/// kernels for the file, code by code. Reads the device.
+/// The integers of a weight become an initializer that is named by the path of the weight. Batch norms are folded into
+/// layers as in the network. Activations are unsigned (symmetric ones have the zero point 128), and biases are 32-bit
+/// integers with the scale `float32(s_x · s_w)`. `docs/arithmetic.md` specifies the arithmetic; with
+/// [`ExportOptions::exact`], the kernels of `ONNX Runtime` give the same integers for the file. Reads the device.
 ///
 /// # Errors
 ///
-/// If the form is [`Form::Float`], if operations or bit widths have no counterpart in the form or opset, all of which are listed, or
-/// the opset is not written.
+/// If the form is [`Form::Float`], if operations or bit widths cannot be expressed in the form or opset, all of which
+/// are listed, or if the opset is not supported.
 pub fn export_quantized(
     quantized: &Quantized,
     options: &ExportOptions,

@@ -1,4 +1,4 @@
-//! The runtimes that files are written for.
+//! The runtimes for which files are written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,16 +10,17 @@ use calcine_quantize::Quantized;
 use crate::export::Codes;
 use crate::{ExportError, Form};
 
-/// A program that executes ONNX files. `docs/onnx.md` has a table of what each computes in integers, with its version.
+/// A runtime that executes ONNX files. `docs/onnx.md` has a table of what each of them computes in integers, with its
+/// version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Runtime {
-    /// [ONNX Runtime](https://onnxruntime.ai), on processors.
+    /// [ONNX Runtime](https://onnxruntime.ai), on CPUs.
     OnnxRuntime,
-    /// [OpenVINO](https://docs.openvino.ai), on processors.
+    /// [OpenVINO](https://docs.openvino.ai), on CPUs.
     OpenVino,
-    /// [TensorRT](https://developer.nvidia.com/tensorrt), on NVIDIA's GPUs. What is written for it follows its documentation; no
-    /// file of ours was run by it.
+    /// [TensorRT](https://developer.nvidia.com/tensorrt), on NVIDIA's GPUs. Files for TensorRT follow its
+    /// documentation, but have not been tested with it.
     TensorRt,
     /// [tract](https://crates.io/crates/tract-onnx), in Rust.
     Tract,
@@ -27,29 +28,30 @@ pub enum Runtime {
     Rten,
 }
 
-/// How a file is spelled for a runtime.
+/// The details in which files for the runtimes differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Dialect {
-    /// Activations are `int8` with the zero point 0, biases floats.
+    /// Activations are `int8` with the zero point 0, and biases are floats.
     pub(crate) signed: bool,
-    /// Activations are whole numbers in floats, and layers compute with these.
+    /// Activations are integers that are stored as floats, and layers are float operators on them.
     pub(crate) whole_floats: bool,
-    /// A quantizer divides before `QuantizeLinear` of the scale 1, which otherwise multiplies with the reciprocal.
+    /// Numbers are divided by the scale before a `QuantizeLinear` with the scale 1, because the runtime's
+    /// `QuantizeLinear` multiplies with the reciprocal.
     pub(crate) divides: bool,
-    /// There are no activations of 16 bits: what has more than 8 is held in floats.
+    /// The runtime has no 16-bit activations: those of more than 8 bits are integers that are stored as floats.
     pub(crate) no_words: bool,
-    /// There are no weights of 4 and 16 bits, and no scales of blocks.
+    /// The runtime has no 4-bit and 16-bit weights, and no scales per block.
     pub(crate) bytes_only: bool,
-    /// Blocks of scales divide the axis.
+    /// The block size of scales must divide the axis.
     pub(crate) whole_blocks: bool,
-    /// There are no floats of 16 bits.
+    /// The runtime has no 16-bit floats.
     pub(crate) full_floats: bool,
-    /// `DynamicQuantizeLinear` is as ONNX specifies it, also of zeros alone.
+    /// `DynamicQuantizeLinear` follows ONNX's specification, also for tensors that contain only zeros.
     pub(crate) dynamic_operator: bool,
 }
 
 impl Runtime {
-    /// All of them.
+    /// All runtimes.
     pub const ALL: [Self; 5] = [
         Self::OnnxRuntime,
         Self::OpenVino,
@@ -58,7 +60,7 @@ impl Runtime {
         Self::Rten,
     ];
 
-    /// Its name on the command line: `onnxruntime`, `openvino`, `tensorrt`, `tract` or `rten`.
+    /// The name on the command line: `onnxruntime`, `openvino`, `tensorrt`, `tract` or `rten`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,7 +72,7 @@ impl Runtime {
         }
     }
 
-    /// As it calls itself, with the version whose behaviour files are written for.
+    /// The name of the runtime with the version for whose behaviour files are written.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -82,8 +84,8 @@ impl Runtime {
         }
     }
 
-    /// The form in which it computes most of a quantized network in integers; of rten, which has no such form that is right at
-    /// padded borders and in batches, the one in which whole numbers are held in floats.
+    /// The form in which the runtime computes most of a quantized network in integers. For rten, whose integer
+    /// convolutions are wrong at padded borders and in batches, it is the form in which integers are stored as floats.
     #[must_use]
     pub fn form(self, quantized: &Quantized) -> Form {
         let dynamic = || quantized.layers().any(|layer| layer.dynamic.is_some());
@@ -94,8 +96,8 @@ impl Runtime {
         }
     }
 
-    /// Whether sums, products and means are spelled so that their codes are those of [`Quantized`], where that costs a fused
-    /// kernel.
+    /// Whether sums, products and means are written so that they give the integers of [`Quantized`], although this
+    /// prevents fused kernels.
     pub(crate) fn is_exact(self) -> bool {
         !matches!(self, Self::OpenVino | Self::TensorRt)
     }
@@ -135,19 +137,19 @@ impl Runtime {
     }
 }
 
-/// What a runtime does otherwise than one may expect of a quantized network.
+/// A remark about a quantized network in a runtime: what the runtime computes in another way than one may expect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Remark {
-    /// The layers or values that it is about; none if it is about all.
+    /// The names of the layers or values to which the remark applies; empty if it applies to all.
     pub names: Vec<String>,
-    /// What the runtime does, and what would be otherwise.
+    /// What the runtime does, and how to avoid it.
     pub text: String,
 }
 
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// So many names tell which are meant.
+        /// The maximum number of names that are listed.
         const SHOWN: usize = 3;
         let shown: Vec<&str> = self.names.iter().take(SHOWN).map(String::as_str).collect();
         match (shown.is_empty(), self.names.len().saturating_sub(SHOWN)) {
@@ -158,7 +160,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// What a layer or value of a quantized network is.
+/// The kinds of layers and values about which there are remarks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Trait {
     /// An activation of more than 8 bits.
@@ -167,11 +169,11 @@ enum Trait {
     WideWeight,
     /// A transposed convolution with integer inputs.
     Transposed,
-    /// A layer whose inputs have quantizers over each batch.
+    /// A layer with dynamic quantization.
     Dynamic,
     /// A linear layer with integer weights and float inputs.
     WeightOnlyLinear,
-    /// Another such layer.
+    /// Another layer with integer weights and float inputs.
     WeightOnly,
 }
 
@@ -213,8 +215,8 @@ fn is_wide(quantized: &Quantized) -> bool {
 }
 
 impl Runtime {
-    /// What the runtime does otherwise than in 8-bit integers with this network in this form: which layers it computes in float, and
-    /// where its numbers may differ from those of [`Quantized`].
+    /// What the runtime does not compute in 8-bit integers for this network in this form, and where its results may
+    /// differ from those of [`Quantized`].
     #[must_use]
     pub fn remarks(self, quantized: &Quantized, form: Form) -> Vec<Remark> {
         let title = self.title();
@@ -326,7 +328,7 @@ impl Runtime {
         remarks
     }
 
-    /// That the runtime computes such a network in this form.
+    /// Checks that the runtime can execute the network in this form.
     pub(crate) fn check(self, quantized: &Quantized, form: Form) -> Result<(), ExportError> {
         let all = 0..quantized.graph().values.len();
         let mut quantizers = all.filter_map(|id| quantized.quantizer_of(ValueId(id)));

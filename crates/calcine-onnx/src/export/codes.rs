@@ -1,25 +1,26 @@
-//! The integers of a quantizer as a type of ONNX.
+//! The integers of a quantizer in a type of ONNX.
 
 use calcine_quantize::Quantizer;
 
 use crate::proto::data_type;
 
-/// A quantizer in a type of ONNX, whose integers may be all so much larger.
+/// A quantizer in a type of ONNX. All integers and the zero point may be larger by a constant than those of the
+/// network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Codes {
-    /// `FLOAT`: the numbers of the tensor are `q − zero point`.
+    /// The ONNX type. With `FLOAT`, the numbers of the tensor are `q − zero_point`.
     pub(crate) data_type: i64,
     pub(crate) scale: f32,
     pub(crate) zero_point: i32,
-    /// The smallest and the largest integer that the quantizer gives.
+    /// The smallest and the largest integer of the quantizer.
     pub(crate) range: [i32; 2],
-    /// Those that the type has.
+    /// The smallest and the largest integer of the type.
     pub(crate) limits: [i32; 2],
 }
 
 impl Codes {
-    /// Of an activation: unsigned, with 128 for zero where it is symmetric, because that is what runtimes have kernels for. Integers of
-    /// 8 bits, and of more, are of these types.
+    /// The quantizer of an activation, in an unsigned type, for which runtimes have kernels; the zero point of a
+    /// symmetric one is 128. The type is `uint8`, or `uint16` for more than 8 bits.
     pub(crate) fn activation(quantizer: Quantizer, [narrow, wide]: [i64; 2]) -> Self {
         let (data_type, most) = match quantizer.high - quantizer.low > 255 {
             true => (wide, 65_535),
@@ -42,7 +43,8 @@ impl Codes {
         }
     }
 
-    /// Of an activation that is symmetric about zero, or has integers of fewer than 8 bits: `int8` with the zero point 0. `None` of others.
+    /// The quantizer of an activation as `int8` with the zero point 0; `None` if that is impossible, because it is not
+    /// symmetric and has 8 or more bits.
     pub(crate) fn signed(quantizer: Quantizer) -> Option<Self> {
         let [low, high] = [quantizer.low, quantizer.high].map(|q| q - quantizer.zero_point);
         (low >= -128 && high <= 127).then_some(Self {
@@ -50,7 +52,7 @@ impl Codes {
             scale: quantizer.scale,
             zero_point: 0,
             range: [low, high],
-            // What saturates may become −128.
+            // Saturated numbers may become −128.
             limits: if [low, high] == [-127, 127] {
                 [low, high]
             } else {
@@ -70,12 +72,12 @@ impl Codes {
         low.max(high)
     }
 
-    /// Whether it has more integers than a byte.
+    /// Whether the integers do not fit a byte.
     pub(crate) fn is_wide(self) -> bool {
         self.data_type == data_type::UINT16 || self.is_float()
     }
 
-    /// Whether the integers are held in floats, without the zero point.
+    /// Whether the integers are stored as floats, minus the zero point.
     pub(crate) fn is_float(self) -> bool {
         self.data_type == data_type::FLOAT
     }

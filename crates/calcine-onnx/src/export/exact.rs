@@ -1,4 +1,5 @@
-//! Sums, products and means whose integers are those of the quantized network: spelled in floats that hold integers, and rounded once.
+//! Sums, products and means that give the integers of the quantized network: they are computed on floats that represent
+//! integers, and rounded once.
 
 use calcine_graph::{Arithmetic, Node, Op};
 use calcine_quantize::Quantizer;
@@ -41,8 +42,8 @@ fn digits(w: &mut Writer<'_>, floats: &str, largest: u64, count: u64) -> Vec<(St
     found
 }
 
-/// A sum, product, mean or concatenation of values with quantizers, by the arithmetic of the quantized network. False, and nothing is
-/// written, of other nodes.
+/// Writes a sum, product, mean or concatenation of quantized values with the arithmetic of the quantized network.
+/// Returns false and writes nothing for other nodes.
 pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bool {
     let operands: Option<Vec<_>> = node.inputs.iter().map(|&id| w.codes(id)).collect();
     let Some(operands) = operands else {

@@ -1,4 +1,5 @@
-//! Integer arithmetic spelled out, so that whatever runs it gives the codes of the quantized network.
+//! Writes layers with integer arithmetic in standard operators, so that every runtime gives the integers of the
+//! quantized network.
 //!
 //! Factors are the scales of `DequantizeLinear`, and what rounds is `QuantizeLinear` with the scale 1: between the two are floats that
 //! hold integers, or products of such with one factor. Operands of more than 8 bits are two bytes each, whose sums are put together in
@@ -28,7 +29,7 @@ pub(crate) fn has_form(w: &Writer<'_>, parts: &LayerParts<'_>) -> bool {
     written && layer && has_integers && parts.layer.group.is_none()
 }
 
-/// What a layer reads.
+/// The input of a layer.
 pub(crate) enum Input {
     Static(String, Codes),
     Dynamic(Dynamic),
@@ -220,7 +221,7 @@ fn integers(w: &mut Writer<'_>, parts: &LayerParts<'_>, input: &Input) -> String
     w.b.helper("Cast", &[&sums], &format!("{hint}/float"), to)
 }
 
-/// A layer's input as bytes.
+/// Writes the input of a layer as bytes.
 pub(crate) fn planes(w: &mut Writer<'_>, input: &Input, hint: &str) -> Vec<Plane> {
     let plane = |codes, zero_point, factor| Plane {
         codes,
@@ -260,7 +261,7 @@ pub(crate) fn planes(w: &mut Writer<'_>, input: &Input, hint: &str) -> Vec<Plane
     }
 }
 
-/// A layer's weight as initializers of bytes, with a zero point and a factor each.
+/// Writes the weight of a layer as initializers of bytes, each with a zero point and a factor.
 fn weight_planes(w: &mut Writer<'_>, parts: &LayerParts<'_>) -> Vec<(String, Option<String>, i32)> {
     let layer = &parts.layer;
     let name = w.weight_name(parts);

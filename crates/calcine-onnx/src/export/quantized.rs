@@ -1,4 +1,5 @@
-//! A quantized network, value by value: as codes where it has a quantizer, as floats where an operator needs them.
+//! Writes a quantized network. Values with a quantizer are written as integers, and as floats where an operator needs
+//! them.
 
 use std::collections::HashMap;
 
@@ -81,18 +82,18 @@ pub(crate) struct Writer<'a> {
     pub(crate) form: Form,
     pub(crate) dialect: Dialect,
     exact: bool,
-    /// The names of values' integers.
+    /// The names of the integers of values.
     codes: HashMap<ValueId, (String, Codes)>,
-    /// The names of values as floats.
+    /// The names of the floats of values.
     floats: HashMap<ValueId, String>,
-    /// Values on the quantizers of each batch, by bits and scheme.
+    /// Dynamically quantized values, by bits and scheme.
     pub(crate) dynamic: HashMap<(ValueId, u8, Scheme), Dynamic>,
     uses: Vec<usize>,
     /// Initializers that have a parameter's own name, by what they hold.
     own_names: HashMap<String, usize>,
 }
 
-/// What a layer's node is made of.
+/// The parts from which the node of a layer is written.
 pub(crate) struct LayerParts<'a> {
     pub(crate) node: &'a Node,
     pub(crate) layer: IntegerLayer<'a>,
@@ -293,7 +294,7 @@ impl<'a> Writer<'a> {
         self.quantize(&output, node.output, quantizer, &output);
     }
 
-    /// One value stands for another.
+    /// Records that a value is the same as another one.
     fn same(&mut self, from: ValueId, to: ValueId) {
         if let Some((name, codes)) = self.codes(from) {
             self.set_codes(to, name, codes);
@@ -303,7 +304,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Whether the node drops negative numbers of which its operand has none.
+    /// Whether the node removes negative numbers from an operand that has none.
     fn cuts_nothing(&self, node: &Node, quantizer: Quantizer) -> bool {
         let high = match node.op {
             Op::Map(Map::Relu | Map::ClampMin(0.0)) => f64::INFINITY,
@@ -318,7 +319,7 @@ impl<'a> Writer<'a> {
             && own.is_some_and(|(_, own)| own == self.activation(quantizer))
     }
 
-    /// Whether the node moves integers and computes nothing, on both sides of the same quantizer.
+    /// Whether the node only moves integers, and its operand and its result have the same quantizer.
     fn moves(&self, node: &Node, quantizer: Quantizer) -> bool {
         let moves = matches!(
             node.op,
@@ -348,7 +349,7 @@ impl<'a> Writer<'a> {
         self.set_codes(node.output, output, codes);
     }
 
-    /// A layer between quantizers, in the form `qdq`.
+    /// Writes a layer between quantizers, in the form `qdq`.
     fn layer(&mut self, parts: &LayerParts<'_>) {
         let LayerParts { node, layer, .. } = parts;
         let weight = self.dequantized_weight(parts);

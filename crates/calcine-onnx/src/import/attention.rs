@@ -9,20 +9,20 @@ use super::importer::{Attributes, Importer, Known, Operand, Reason, number};
 use super::layers::{Read, needs};
 use super::windows::fixed;
 
-/// What an attention's attributes say.
+/// The settings of an attention.
 struct Settings {
     scale: Option<f64>,
     softcap: f64,
     causal: bool,
-    /// How many positions before and behind a query's own it sees.
+    /// The number of keys before and after its own position that a query attends to; `None` for no limit.
     window: [Option<i64>; 2],
-    /// How many keys of each sample count.
+    /// The number of keys of each sample that are not padding.
     lengths: Option<Vec<i64>>,
 }
 
 impl Settings {
-    /// Which keys each query does not see, `[batch or 1, 1, queries, keys]`, with so many keys before the first query; `None` if all
-    /// see all.
+    /// The mask of the keys that each query does not attend to, with the shape `[batch or 1, 1, queries, keys]`. `past`
+    /// is the number of keys before the first query. `None` if every query attends to every key.
     fn hidden(&self, queries: Extent, keys: Extent, past: Extent) -> Result<Option<Host>, Reason> {
         if !self.causal && self.window == [None, None] && self.lengths.is_none() {
             return Ok(None);
@@ -55,7 +55,8 @@ impl Settings {
 }
 
 impl Importer {
-    /// `Attention`: the result, all keys and values, and what its fourth output shows of the scores.
+    /// `Attention`. The results are the output, all keys, all values, and the fourth output, which contains scores or
+    /// weights.
     pub(crate) fn attention(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -141,7 +142,7 @@ impl Importer {
         Ok([output, key, value, shown].map(Known::Value).to_vec())
     }
 
-    /// One tensor after the other along an axis.
+    /// Concatenates two tensors along an axis.
     pub(crate) fn after(&mut self, a: ValueId, b: ValueId, axis: usize) -> Read {
         let (mut shape, other) = (self.shape(a), self.shape(b));
         let sum = other
@@ -274,7 +275,7 @@ impl Importer {
         }
         let mut weights = self.same(Op::Softmax(3), scores);
         if bool_mask.is_some() || bias.is_some() || blind {
-            // A query that sees no key gives zeros, and not 0 / 0.
+            // A query that attends to no key gives zeros instead of 0 / 0.
             let mut most = shape.clone();
             most[3] = 1.into();
             let most = self.push(
@@ -296,7 +297,7 @@ impl Importer {
         Ok([result, shown])
     }
 
-    /// `RotaryEmbedding`: pairs of features are turned by angles that grow with the position.
+    /// `RotaryEmbedding`: rotates pairs of features by angles that are proportional to the position.
     pub(crate) fn rotary(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let input = self.value(&needs(x, 0)?)?;
         let given = self.shape(input);

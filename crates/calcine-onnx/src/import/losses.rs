@@ -1,4 +1,4 @@
-//! Losses.
+//! Losses: `NegativeLogLikelihoodLoss` and `SoftmaxCrossEntropyLoss`.
 
 use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Op, ValueId};
 
@@ -8,7 +8,7 @@ use super::layers::{Read, needs};
 use super::windows::fixed;
 
 impl Importer {
-    /// `NegativeLogLikelihoodLoss`: of each position, minus the weighted value of its class.
+    /// `NegativeLogLikelihoodLoss`: minus the weighted log probability of the target class at each position.
     pub(crate) fn likelihood_loss(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -39,7 +39,7 @@ impl Importer {
                 a.int("ignore_index", 0)? as f64,
             )),
         };
-        // A class that is there, where none counts.
+        // Ignored positions get a valid class; their weight is zero.
         let rows = match ignored {
             Some(mask) => self.with_number_where(rows, mask, 0.0)?,
             None => rows,
@@ -114,7 +114,7 @@ impl Importer {
         Ok(result)
     }
 
-    /// `SoftmaxCrossEntropyLoss`: the loss, and the logarithms of the softmax.
+    /// `SoftmaxCrossEntropyLoss`. The results are the loss and the log probabilities.
     pub(crate) fn cross_entropy(
         &mut self,
         a: &Attributes<'_, '_>,

@@ -12,7 +12,7 @@ use super::layers::{Read, needs};
 use super::windows::fixed;
 
 impl Importer {
-    /// `x / √(mean(x²) + ε) · scale` over the axes from one on.
+    /// RMS norm: `x / √(mean(x²) + ε) · scale`, with the mean over an axis and all axes after it.
     pub(crate) fn rms_norm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let input = self.value(&needs(x, 0)?)?;
         let shape = self.shape(input);
@@ -32,7 +32,7 @@ impl Importer {
         self.both(Arithmetic::Divide, x, root)
     }
 
-    /// Mean and `1 / √(variance + ε)` over the axes from one on, as the layer norm reports them.
+    /// The mean and `1 / √(variance + ε)` over an axis and all axes after it: the optional results of a layer norm.
     pub(crate) fn statistics(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -54,7 +54,7 @@ impl Importer {
         Ok([mean, self.map(Map::Reciprocal, root)])
     }
 
-    /// `(x − mean) / (deviation + 1e-9)` over some axes.
+    /// Mean-variance norm: `(x − mean) / (deviation + 1e-9)` over some axes.
     pub(crate) fn mean_variance_norm(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -78,7 +78,7 @@ impl Importer {
         self.both(Arithmetic::Divide, centred, deviation)
     }
 
-    /// `x / (Σ |x|ᵖ)^(1/p)` along an axis; 0 where the sum is 0.
+    /// Lp norm: `x / (Σ |x|ᵖ)^(1/p)` along an axis; 0 where the sum is 0.
     pub(crate) fn lp_norm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let input = self.value(&needs(x, 0)?)?;
         let axis = axis_of(a.int("axis", -1)?, self.rank(input))?;
@@ -100,7 +100,7 @@ impl Importer {
         self.both(Arithmetic::Divide, input, norm)
     }
 
-    /// `x / (bias + α / size · Σ x²)^β` over neighbouring channels.
+    /// Local response norm: `x / (bias + α / size · Σ x²)^β`, with the sum over neighbouring channels.
     pub(crate) fn local_response_norm(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -157,7 +157,7 @@ impl Importer {
         if self.rank(input) < 2 {
             return Err("an operand of fewer than 2 axes".to_owned());
         }
-        // A norm behind a quantizer is computed by itself: a layer must not do it before the quantizer.
+        // A norm after a quantizer must not be folded into the layer before the quantizer.
         let input = match self.quantizers.contains_key(&input) {
             true => {
                 let (shape, kind) = (self.shape(input), self.kind(input));
@@ -214,7 +214,8 @@ impl Importer {
         Ok(self.reshaped(normed, shape))
     }
 
-    /// Instance norm, or group norm with so many groups: of each group of channels, over its channels and places.
+    /// Group norm, over the channels and positions of each group of channels. Without `groups`, each channel is a group
+    /// (instance norm).
     pub(crate) fn group_norm(
         &mut self,
         a: &Attributes<'_, '_>,

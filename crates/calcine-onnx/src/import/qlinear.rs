@@ -11,7 +11,7 @@ use super::quantizer::{FileQuantizer, known, zeros_of};
 use crate::proto::data_type;
 
 impl Importer {
-    /// The floats of an operand of integers with its scale and zero point behind it.
+    /// Dequantizes an operand whose scale and zero point are the two operands after it.
     fn floats_of(
         &mut self,
         x: &[Option<Operand>],
@@ -27,7 +27,7 @@ impl Importer {
             Some(Operand::Value(id)) => self.file_shape(*id).len(),
             None => return Err(format!("its operand {at} is missing")),
         };
-        // Rows of a matrix, or columns.
+        // Negative axes are the rows and columns of a matrix.
         let signed = i64::try_from(rank).unwrap_or(i64::MAX);
         let axis = if axis < 0 {
             axis.saturating_add(signed)
@@ -49,7 +49,7 @@ impl Importer {
         })
     }
 
-    /// The integers of a result, by the scale and zero point at these operands.
+    /// Quantizes a result with the scale and zero point at these operands.
     fn result_codes(
         &mut self,
         floats: ValueId,
@@ -62,7 +62,7 @@ impl Importer {
         self.encoded(floats, quantizer).map(Known::Value)
     }
 
-    /// A bias of integers in units of the input's scale times the weight's.
+    /// Dequantizes a bias, whose scale is the input scale times the weight scale.
     fn float_bias(
         &mut self,
         bias: &Operand,
@@ -89,7 +89,8 @@ impl Importer {
         Ok(Operand::Host(Rc::new(quantizer.decoded(bias)?)))
     }
 
-    /// The operators on integers with their scales, ONNX's and those that `ONNX Runtime` adds.
+    /// Reads an operator on integers with their scales, of ONNX or of `ONNX Runtime`; returns `None` for other
+    /// operators.
     pub(crate) fn on_codes(
         &mut self,
         op: &str,
@@ -194,7 +195,7 @@ impl Importer {
         }))
     }
 
-    /// Integers less their zero point, as floats.
+    /// An integer operand minus its zero point, as floats.
     fn centred(
         &mut self,
         x: &[Option<Operand>],

@@ -10,7 +10,7 @@ use super::layers::{Read, needs};
 use super::quantizer::{FileQuantizer, bounds};
 use crate::proto::data_type;
 
-/// Integers of a graph, and the floats that they stand for.
+/// Integers of a graph: the floats that they represent, and their quantizer.
 #[derive(Debug, Clone)]
 pub(crate) struct Codes {
     pub(crate) floats: ValueId,
@@ -65,7 +65,8 @@ impl Importer {
         }
     }
 
-    /// A tensor combined with scales or zero points: one, one for each position of an axis, or one for each block.
+    /// Combines a tensor with scales or zero points: one, one for each index of an axis, or one for each block along
+    /// it.
     pub(super) fn with_vector(
         &mut self,
         arithmetic: Arithmetic,
@@ -123,8 +124,8 @@ impl Importer {
         Ok(self.reshaped(result, shape))
     }
 
-    /// `QuantizeLinear`: integers, which stand for the floats that they are made of. A zero point that is the type's least integer
-    /// leaves no negative number; exporters drop a relu before it.
+    /// `QuantizeLinear`. The integers are recorded as a representation of their floats. A zero point that is the
+    /// smallest integer of the type removes negative numbers, so exporters drop a relu before it.
     pub(crate) fn quantized(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -152,7 +153,7 @@ impl Importer {
                 self.encoded(floats, quantizer).map(Known::Value)
             }
             (operand, None) => {
-                // Scales that are computed.
+                // The scales are not constant.
                 let floats = self.value(&operand)?;
                 let kind = match x.get(2) {
                     Some(Some(Operand::Host(zero))) => zero.data_type,
@@ -177,7 +178,7 @@ impl Importer {
         self.cast(clamped, ElementKind::Int)
     }
 
-    /// The integers of floats. Those that nothing but `DequantizeLinear` reads are never computed.
+    /// Quantizes a value of the graph. Integers that only `DequantizeLinear` reads are removed later.
     pub(crate) fn encoded(&mut self, floats: ValueId, quantizer: FileQuantizer) -> Read {
         let [low, high] = quantizer.bounds()?;
         let is_least = quantizer.zeros.iter().all(|zero| *zero == low);
@@ -185,9 +186,10 @@ impl Importer {
         if is_least && self.may_be_negative(floats) {
             floats = self.map(Map::Relu, floats);
         }
-        // A network has quantizers of whole values. Scales for each position of an axis stay as the file computes with them.
+        // The quantizers of a network's activations have one scale. Quantizers with a scale for each index are computed
+        // by operations of the graph.
         let is_whole = quantizer.axis.is_none();
-        // A value has one quantizer; the same numbers elsewhere may have another.
+        // A value has at most one quantizer. A copy of the value can have another one.
         match self.quantizers.get(&floats) {
             Some(own) if is_whole && **own != quantizer => {
                 let (shape, kind) = (self.shape(floats), self.kind(floats));
@@ -221,7 +223,8 @@ impl Importer {
         Ok(codes)
     }
 
-    /// `Clip` of integers that stand for floats and that no other node reads: their quantizer with fewer integers. `None` for others.
+    /// `Clip` of integers that represent floats and that no other node reads: it narrows the range of their quantizer.
+    /// Returns `None` for other operands.
     pub(crate) fn clipped_codes(
         &mut self,
         id: ValueId,
@@ -236,7 +239,7 @@ impl Importer {
             return Ok(None);
         }
         let [least, most] = quantizer.bounds()?;
-        // Bounds beyond the type change nothing.
+        // Bounds outside of the type have no effect.
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_precision_loss,
@@ -259,7 +262,8 @@ impl Importer {
         self.encoded(floats, narrowed).map(Some)
     }
 
-    /// An operator that moves elements or picks some, on integers that stand for floats: on the floats.
+    /// Reads an operator that moves or selects elements, on integers that represent floats: it is applied to the
+    /// floats. Returns `None` for other operators and operands.
     pub(crate) fn moved_codes(
         &mut self,
         node: &crate::proto::Node<'_>,
@@ -317,7 +321,8 @@ impl Importer {
         Ok(Some(results))
     }
 
-    /// `DynamicQuantizeLinear`: integers by the range of the tensor itself, their scale and their zero point.
+    /// `DynamicQuantizeLinear`: quantizes a tensor with the quantizer of its own range. The results are the integers,
+    /// the scale and the zero point.
     pub(crate) fn dynamic_codes(&mut self, x: &[Option<Operand>]) -> Result<Vec<Known>, Reason> {
         let input = self.value(&needs(x, 0)?)?;
         let mut ends = Vec::new();
@@ -331,7 +336,7 @@ impl Importer {
         }
         let range = self.both(Arithmetic::Subtract, ends[1], ends[0])?;
         let scale = self.scalar(Arithmetic::Divide, range, 255.0);
-        // All zeros: any scale does.
+        // If all elements are zero, any scale is correct.
         let none = self.compared_with(calcine_graph::Comparison::Equal, scale, 0.0);
         let scale = self.with_number_where(scale, none, 1.0)?;
         let steps = self.both(Arithmetic::Divide, ends[0], scale)?;

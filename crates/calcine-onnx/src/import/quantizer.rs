@@ -6,26 +6,26 @@ use super::host::{Elements, Host, Number, strides};
 use super::importer::{Importer, Operand, Reason, axis_of};
 use crate::proto::data_type;
 
-/// How a file turns floats into integers: `q = clamp(round(x / scale) + zero)`.
+/// A quantizer of an ONNX file: `q = clamp(round(x / scale) + zero_point)`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FileQuantizer {
-    /// One, or one for each position of an axis, or for each block along it.
+    /// One scale, one for each index of an axis, or one for each block along it.
     pub(crate) scales: Vec<f32>,
-    /// As many as scales.
+    /// The zero point of each scale.
     pub(crate) zeros: Vec<i64>,
-    /// The shape of scales.
+    /// The shape of the scales.
     pub(crate) shape: Vec<usize>,
-    /// The integers' type, by ONNX's number.
+    /// The type of the integers, as ONNX's type number.
     pub(crate) data_type: i64,
-    /// The axis with more than one scale.
+    /// The axis of the scales, if there is more than one.
     pub(crate) axis: Option<usize>,
-    /// How many positions of the axis share a scale; 0: each has one.
+    /// The number of indices of the axis that share a scale; 0 if each index has its own.
     pub(crate) block: usize,
-    /// The least and the largest integer, if a `Clip` leaves fewer than the type has.
+    /// The smallest and the largest integer, if a `Clip` narrows the range of the type.
     pub(crate) clip: Option<[i64; 2]>,
 }
 
-/// The least and the largest integer of a type.
+/// The smallest and the largest integer of an ONNX type.
 pub(crate) fn bounds(kind: i64) -> Result<[i64; 2], Reason> {
     Ok(match kind {
         data_type::UINT2 => [0, 3],
@@ -46,7 +46,7 @@ pub(crate) fn bounds(kind: i64) -> Result<[i64; 2], Reason> {
 }
 
 impl FileQuantizer {
-    /// The least and the largest integer.
+    /// The smallest and the largest integer.
     pub(crate) fn bounds(&self) -> Result<[i64; 2], Reason> {
         match self.clip {
             Some(clip) => Ok(clip),
@@ -54,7 +54,7 @@ impl FileQuantizer {
         }
     }
 
-    /// Which scale an element of a tensor of this shape has.
+    /// A function from the position of an element in a tensor of this shape to the index of its scale.
     fn scale_at(&self, shape: &[usize]) -> Result<Box<dyn Fn(usize) -> usize>, Reason> {
         let Some(axis) = self.axis else {
             return Ok(Box::new(|_| 0));
@@ -97,7 +97,7 @@ impl FileQuantizer {
         }))
     }
 
-    /// The integers of known floats.
+    /// Quantizes a known tensor.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -122,7 +122,7 @@ impl FileQuantizer {
         })
     }
 
-    /// The floats of known integers.
+    /// Dequantizes a known tensor.
     pub(crate) fn decoded(&self, host: &Host) -> Result<Host, Reason> {
         let values = host.known().ok_or("elements that are not integers")?;
         let of = self.scale_at(&host.shape)?;
@@ -140,7 +140,7 @@ impl FileQuantizer {
     }
 }
 
-/// A known operand's integers, or so many zeros.
+/// The zero points of a known operand, or `count` zeros if the operand is missing.
 pub(super) fn zeros_of(host: Option<&Rc<Host>>, count: usize) -> Result<Vec<i64>, Reason> {
     let zeros = match host {
         Some(host) => host.known().ok_or("a zero point that is not an integer")?,
@@ -161,7 +161,7 @@ pub(super) fn known(x: &[Option<Operand>], at: usize) -> Option<Rc<Host>> {
 }
 
 impl Importer {
-    /// The quantizer of known scales and zero points; `None` if they are computed.
+    /// The quantizer with the scales and zero points at these operands; `None` if they are not constant.
     pub(super) fn quantizer(
         &self,
         x: &[Option<Operand>],
