@@ -175,7 +175,7 @@ impl ExportOptions {
     }
 }
 
-/// The share of zeros among the weights: the elements of parameters with two or more axes.
+/// The number of zeros among the weights (the elements of parameters with two or more axes), and the number of weights.
 #[derive(Debug, Clone, Copy, Default)]
 struct Zeros {
     zeros: usize,

@@ -19,8 +19,8 @@ pub(crate) struct Codes {
 }
 
 impl Codes {
-    /// The quantizer of an activation, in an unsigned type, for which runtimes have kernels; the zero point of a
-    /// symmetric one is 128. The type is `uint8`, or `uint16` for more than 8 bits.
+    /// The quantizer of an activation with unsigned integers, for which runtimes have kernels; the zero point of a symmetric 8-bit
+    /// one is 128. The ONNX type is `narrow`, or `wide` for more than 8 bits.
     pub(crate) fn activation(quantizer: Quantizer, [narrow, wide]: [i64; 2]) -> Self {
         let (data_type, most) = match quantizer.high - quantizer.low > 255 {
             true => (wide, 65_535),
@@ -43,8 +43,7 @@ impl Codes {
         }
     }
 
-    /// The quantizer of an activation as `int8` with the zero point 0; `None` if that is impossible, because it is not
-    /// symmetric and has 8 or more bits.
+    /// The quantizer of an activation as `int8` with the zero point 0; `None` if the integers minus the zero point do not fit `int8`.
     pub(crate) fn signed(quantizer: Quantizer) -> Option<Self> {
         let [low, high] = [quantizer.low, quantizer.high].map(|q| q - quantizer.zero_point);
         (low >= -128 && high <= 127).then_some(Self {
