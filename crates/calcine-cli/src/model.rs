@@ -395,7 +395,8 @@ impl ModelTask for Fill<'_> {
             }
             Weights::None => model,
         };
-        let images = Tensor::zeros([1, 3, 32, 32], self.device);
+        let [channels, height, width] = self.architecture.image_shape();
+        let images = Tensor::zeros([1, channels, height, width], self.device);
         trace(&model, images, M::forward).map_err(bad)
     }
 }

@@ -1,11 +1,11 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-/// A network that sorts CIFAR-10 images into ten classes.
+/// A network that sorts images into ten classes, those of CIFAR-10 or of MNIST.
 ///
 /// # Shapes
 ///
-/// * `images`: `[n, 3, 32, 32]`, normalised as the network was trained
+/// * `images`: `[n, 3, 32, 32]`, for MNIST `[n, 1, 28, 28]`, normalised as the network was trained
 /// * returns `[n, 10]`, logits
 ///
 /// # Examples

@@ -6,7 +6,7 @@ use calcine_criteria::stream;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
-/// One logit for each class of CIFAR-10.
+/// One logit for each class of CIFAR-10 or MNIST.
 pub(crate) const CLASSES: usize = 10;
 
 /// Layers with initial values, drawn on the host from one stream per parameter path.
@@ -48,6 +48,15 @@ impl Layers<'_> {
             weight,
             bias,
             ..kernel.config().init(self.device)
+        }
+    }
+
+    /// A convolution whose weights are those of [`residual_conv`](Self::residual_conv), with biases of zero.
+    pub(crate) fn normal_conv(&self, path: &str, kernel: Kernel) -> Conv2d {
+        let [_, outputs] = kernel.channels;
+        Conv2d {
+            bias: Some(self.parameter(path, "bias", [outputs], |_| 0.0)),
+            ..self.residual_conv(path, kernel)
         }
     }
 

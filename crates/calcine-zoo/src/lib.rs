@@ -12,8 +12,12 @@
 //! |---|---|
 //! | [`Architecture`], [`Architecture::build`] | a network by its name |
 //! | [`ResNetConfig`] | a residual network of any depth |
+//! | [`PreactResNetConfig`] | the same with norms and activations before the convolutions |
 //! | [`PlainConfig`] | the same without skips |
+//! | [`VggConfig`] | convolutions one after the other, with and without batch norms |
+//! | [`DenseNetConfig`] | each layer sees the outputs of all layers before it |
 //! | [`SimpleNetConfig`] | a network that trains in seconds |
+//! | [`SimpleNetMnistConfig`], [`SimpleNetV2MnistConfig`] | the same for images of 28x28 in grey |
 //! | [`MobileNetConfig`] | depthwise and pointwise convolutions, of any width |
 //! | [`MobileNetV2Config`] | inverted residuals with linear bottlenecks |
 //! | [`Classifier`] | code that works with all of them |
@@ -42,22 +46,30 @@
 
 mod architecture;
 mod classifier;
+mod densenet;
 mod initial;
 mod layer;
+mod mnist;
 mod mobilenet;
 mod mobilenet_v2;
 mod plain;
+mod preact;
 mod resnet;
 mod simplenet;
+mod vgg;
 
 pub use architecture::{Architecture, ModelTask, UnknownArchitecture};
 pub use classifier::Classifier;
+pub use densenet::{DenseLayer, DenseNet, DenseNetConfig, DenseNetDepthError, DenseTransition};
 pub use layer::Layer;
+pub use mnist::{SimpleNetMnist, SimpleNetMnistConfig, SimpleNetV2Mnist, SimpleNetV2MnistConfig};
 pub use mobilenet::{MobileNet, MobileNetConfig, WidthError};
 pub use mobilenet_v2::{InvertedResidual, MobileNetV2, MobileNetV2Config};
 pub use plain::{Plain, PlainBlock, PlainConfig};
+pub use preact::{PreactBlock, PreactResNet, PreactResNetConfig, PreactSkip};
 pub use resnet::{DepthError, ResNet, ResNetBlock, ResNetConfig};
 pub use simplenet::{SimpleNet, SimpleNetConfig};
+pub use vgg::{Vgg, VggConfig, VggDepthError};
 
 /// A trained [`ResNet`] of depth 20, as a safetensors file: 86.67 % top-1 on the 10 000 test images of CIFAR-10.
 ///

@@ -21,7 +21,7 @@ pub struct Plain {
     /// 3 to 16 channels, 3x3.
     pub conv1: Conv2d,
     /// After `conv1`.
-    pub bn1: BatchNorm,
+    pub bn1: Option<BatchNorm>,
     /// Blocks of 16 channels.
     pub layer1: Vec<PlainBlock>,
     /// Blocks of 32 channels.
@@ -35,15 +35,15 @@ pub struct Plain {
 }
 
 impl Plain {
-    pub(crate) fn with_blocks(blocks: usize, layers: Layers<'_>) -> Self {
+    pub(crate) fn with_blocks(blocks: usize, norms: bool, layers: Layers<'_>) -> Self {
         let stage = |stage| -> Vec<_> {
             (0..blocks)
-                .map(|block| PlainBlock::at(Place { stage, block }, layers))
+                .map(|block| PlainBlock::at(Place { stage, block }, norms, layers))
                 .collect()
         };
         Self {
             conv1: layers.residual_conv("conv1", STEM),
-            bn1: layers.batch_norm(WIDTHS[0]),
+            bn1: norms.then(|| layers.batch_norm(WIDTHS[0])),
             layer1: stage(1),
             layer2: stage(2),
             layer3: stage(3),
@@ -64,7 +64,7 @@ impl Plain {
     /// If `images` has another shape.
     #[must_use]
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let stem = relu(self.bn1.forward(self.conv1.forward(images)));
+        let stem = normalized(&self.bn1, self.conv1.forward(images));
         let features = [&self.layer1, &self.layer2, &self.layer3]
             .into_iter()
             .flatten()
@@ -85,26 +85,29 @@ impl Classifier for Plain {
 /// ```text
 /// relu(bn2(conv2(relu(bn1(conv1(x))))))
 /// ```
+///
+/// A network without norms has `None` in their place.
 #[derive(Module, Debug)]
 pub struct PlainBlock {
     /// 3x3, with the block's stride.
     pub conv1: Conv2d,
     /// After `conv1`.
-    pub bn1: BatchNorm,
+    pub bn1: Option<BatchNorm>,
     /// 3x3, stride 1.
     pub conv2: Conv2d,
     /// After `conv2`.
-    pub bn2: BatchNorm,
+    pub bn2: Option<BatchNorm>,
 }
 
 impl PlainBlock {
-    fn at(place: Place, layers: Layers<'_>) -> Self {
+    fn at(place: Place, norms: bool, layers: Layers<'_>) -> Self {
         let [first, second] = place.convolutions();
+        let norm = || norms.then(|| layers.batch_norm(place.width()));
         Self {
             conv1: layers.residual_conv(&place.path("conv1"), first),
-            bn1: layers.batch_norm(place.width()),
+            bn1: norm(),
             conv2: layers.residual_conv(&place.path("conv2"), second),
-            bn2: layers.batch_norm(place.width()),
+            bn2: norm(),
         }
     }
 
@@ -116,9 +119,17 @@ impl PlainBlock {
     /// * returns `[n, out, h / stride, w / stride]`
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let inner = relu(self.bn1.forward(self.conv1.forward(input)));
-        relu(self.bn2.forward(self.conv2.forward(inner)))
+        let inner = normalized(&self.bn1, self.conv1.forward(input));
+        normalized(&self.bn2, self.conv2.forward(inner))
     }
+}
+
+/// `relu` behind the norm, if there is one.
+fn normalized(norm: &Option<BatchNorm>, x: Tensor<4>) -> Tensor<4> {
+    relu(match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
+    })
 }
 
 /// Which [`Plain`] network to build; initial weights as for
@@ -139,6 +150,9 @@ impl PlainBlock {
 pub struct PlainConfig {
     /// Layers with weights: `6n + 2`.
     pub depth: usize,
+    /// Whether each convolution is followed by a batch norm.
+    #[config(default = true)]
+    pub norms: bool,
     /// Decides the initial weights, together with each parameter's name.
     #[config(default = 0)]
     pub seed: u64,
@@ -155,6 +169,7 @@ impl PlainConfig {
             seed: self.seed,
             device,
         };
-        Ok(Plain::with_blocks(blocks_per_stage(self.depth)?, layers))
+        let blocks = blocks_per_stage(self.depth)?;
+        Ok(Plain::with_blocks(blocks, self.norms, layers))
     }
 }

@@ -20,13 +20,21 @@ mod thinning;
 mod tracing;
 
 /// One small network of each family, for tests that compute with all weights.
-pub(crate) const FAMILIES: [Architecture; 8] = [
+pub(crate) const FAMILIES: [Architecture; 16] = [
     Architecture::ResNet20,
     Architecture::ResNet32,
     Architecture::ResNet44,
     Architecture::ResNet56,
     Architecture::Plain20,
+    Architecture::Plain20NoBn,
+    Architecture::PreactResNet20,
+    Architecture::PreactResNet20ConvDs,
+    Architecture::Vgg11,
+    Architecture::Vgg11Bn,
+    Architecture::DenseNet100,
     Architecture::SimpleNet,
+    Architecture::SimpleNetMnist,
+    Architecture::SimpleNetV2Mnist,
     Architecture::MobileNet025,
     Architecture::MobileNetV2,
 ];

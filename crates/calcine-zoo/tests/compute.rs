@@ -9,8 +9,8 @@ use serde_json::Value;
 
 struct Compute {
     batch: usize,
-    /// Of the square images.
-    side: usize,
+    /// Channels, height and width.
+    image: [usize; 3],
     device: Device,
 }
 
@@ -18,7 +18,8 @@ impl ModelTask for Compute {
     type Output = ComputeTable;
 
     fn run<M: Classifier + 'static>(self, model: M) -> ComputeTable {
-        let images = Tensor::zeros([1, 3, self.side, self.side], &self.device);
+        let [channels, height, width] = self.image;
+        let images = Tensor::zeros([1, channels, height, width], &self.device);
         let network = trace(&model, images, M::forward).unwrap();
         let settings = ComputeSettings {
             batch: self.batch,
@@ -32,7 +33,7 @@ fn table(architecture: Architecture, batch: usize) -> ComputeTable {
     let device = Device::flex();
     let task = Compute {
         batch,
-        side: 32,
+        image: architecture.image_shape(),
         device: device.clone(),
     };
     architecture.build(0, &device, task)
@@ -46,7 +47,35 @@ fn weights_and_macs_are_the_published_ones() {
         (Architecture::ResNet44, 657_968, 661_338, 97_436_288),
         (Architecture::ResNet56, 851_504, 855_770, 125_747_840),
         (Architecture::Plain20, 268_336, 269_722, 40_551_040),
+        (Architecture::Plain20NoBn, 268_336, 268_346, 40_551_040),
+        (Architecture::PreactResNet20, 268_336, 269_722, 40_551_040),
+        (
+            Architecture::PreactResNet20ConvDs,
+            270_896,
+            272_282,
+            40_813_184,
+        ),
+        (Architecture::PreactResNet32, 461_872, 464_154, 68_862_592),
+        (Architecture::PreactResNet44, 655_408, 658_586, 97_174_144),
+        (Architecture::PreactResNet56, 848_944, 853_018, 125_485_696),
+        (
+            Architecture::PreactResNet110,
+            1_719_856,
+            1_727_962,
+            252_887_680,
+        ),
+        (Architecture::Vgg11, 9_222_848, 9_225_610, 152_769_536),
+        (Architecture::Vgg11Bn, 9_222_848, 9_231_114, 152_769_536),
+        (Architecture::Vgg13, 9_407_168, 9_410_122, 228_267_008),
+        (Architecture::Vgg13Bn, 9_407_168, 9_416_010, 228_267_008),
+        (Architecture::Vgg16, 14_715_584, 14_719_818, 313_201_664),
+        (Architecture::Vgg16Bn, 14_715_584, 14_728_266, 313_201_664),
+        (Architecture::Vgg19, 20_024_000, 20_029_514, 398_136_320),
+        (Architecture::Vgg19Bn, 20_024_000, 20_040_522, 398_136_320),
+        (Architecture::DenseNet100, 745_164, 769_162, 287_929_692),
         (Architecture::SimpleNet, 61_770, 62_006, 651_720),
+        (Architecture::SimpleNetMnist, 430_500, 431_080, 2_293_000),
+        (Architecture::SimpleNetV2Mnist, 26_000, 26_080, 1_888_500),
         (Architecture::MobileNet, 3_195_328, 3_217_226, 46_354_432),
         (Architecture::MobileNet075, 1_807_824, 1_824_250, 26_508_288),
         (Architecture::MobileNet050, 812_768, 823_722, 12_167_168),
@@ -152,7 +181,11 @@ fn check(table: &ComputeTable, case: &Value) {
 fn golden_compute_tables() {
     let file = golden::open("compute_summary");
     let ours = |case: &&Value| {
-        let name = case["args"]["arch"].as_str()?.strip_suffix("_cifar")?;
+        // Distiller's `mobilenet_050` is for ImageNet.
+        let name = case["args"]["arch"].as_str()?;
+        let name = name
+            .strip_suffix("_cifar")
+            .or((name == "simplenet_mnist").then_some(name))?;
         name.parse::<Architecture>().ok()
     };
     let cases = file.having(&["/args/arch", "/expect/rows"]).into_iter();
@@ -175,7 +208,7 @@ fn golden_compute_table_of_a_mobilenet_for_imagenet() {
         let model = MobileNetConfig::new().with_width(0.5).with_imagenet(true);
         let compute = Compute {
             batch: 1,
-            side: 224,
+            image: [3, 224, 224],
             device: device.clone(),
         };
         check(&compute.run(model.init(&device).unwrap()), case);

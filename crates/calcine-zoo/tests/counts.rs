@@ -6,6 +6,7 @@ use calcine_zoo::{Architecture, Classifier, ModelTask, ResNetConfig};
 use calcine_testkit::{Row, rows};
 
 use crate::FAMILIES;
+use crate::tracing::images;
 
 /// Parameters by kind, as `distiller.md` section 9.3 tables them.
 #[derive(Debug, PartialEq)]
@@ -47,7 +48,37 @@ fn parameter_counts_are_the_published_ones() {
         (Architecture::ResNet44, 657_968, 10, 3_360, 661_338),
         (Architecture::ResNet56, 851_504, 10, 4_256, 855_770),
         (Architecture::Plain20, 268_336, 10, 1_376, 269_722),
+        (Architecture::Plain20NoBn, 268_336, 10, 0, 268_346),
+        (Architecture::PreactResNet20, 268_336, 10, 1_376, 269_722),
+        (
+            Architecture::PreactResNet20ConvDs,
+            270_896,
+            10,
+            1_376,
+            272_282,
+        ),
+        (Architecture::PreactResNet32, 461_872, 10, 2_272, 464_154),
+        (Architecture::PreactResNet44, 655_408, 10, 3_168, 658_586),
+        (Architecture::PreactResNet56, 848_944, 10, 4_064, 853_018),
+        (
+            Architecture::PreactResNet110,
+            1_719_856,
+            10,
+            8_096,
+            1_727_962,
+        ),
+        (Architecture::Vgg11, 9_222_848, 2_762, 0, 9_225_610),
+        (Architecture::Vgg11Bn, 9_222_848, 2_762, 5_504, 9_231_114),
+        (Architecture::Vgg13, 9_407_168, 2_954, 0, 9_410_122),
+        (Architecture::Vgg13Bn, 9_407_168, 2_954, 5_888, 9_416_010),
+        (Architecture::Vgg16, 14_715_584, 4_234, 0, 14_719_818),
+        (Architecture::Vgg16Bn, 14_715_584, 4_234, 8_448, 14_728_266),
+        (Architecture::Vgg19, 20_024_000, 5_514, 0, 20_029_514),
+        (Architecture::Vgg19Bn, 20_024_000, 5_514, 11_008, 20_040_522),
+        (Architecture::DenseNet100, 745_164, 10, 23_988, 769_162),
         (Architecture::SimpleNet, 61_770, 236, 0, 62_006),
+        (Architecture::SimpleNetMnist, 430_500, 580, 0, 431_080),
+        (Architecture::SimpleNetV2Mnist, 26_000, 80, 0, 26_080),
         (Architecture::MobileNet, 3_195_328, 10, 21_888, 3_217_226),
         (Architecture::MobileNet075, 1_807_824, 10, 16_416, 1_824_250),
         (Architecture::MobileNet050, 812_768, 10, 10_944, 823_722),
@@ -150,6 +181,34 @@ fn parameters_are_named_as_in_pytorch_up_to_the_norms() {
                 "fc.bias",
             ],
         ),
+        (
+            Architecture::PreactResNet20,
+            59,
+            [
+                "conv1.weight",
+                "layer1.0.pre_bn.gamma",
+                "layer1.0.conv1.weight",
+                "layer1.0.bn.gamma",
+                "layer3.2.conv2.weight",
+                "final_bn.gamma",
+                "final_bn.beta",
+                "fc.bias",
+            ],
+        ),
+        (
+            Architecture::Vgg16,
+            28,
+            [
+                "features.0.weight",
+                "features.2.weight",
+                "features.5.bias",
+                "features.7.weight",
+                "features.17.weight",
+                "features.28.weight",
+                "features.28.bias",
+                "classifier.weight",
+            ],
+        ),
     ] {
         let paths = paths(architecture);
         let trained = paths.iter().filter(|path| !path.contains("running"));
@@ -168,7 +227,7 @@ fn every_network_maps_images_to_finite_logits_and_passes_gradients_back() {
         type Output = ();
 
         fn run<M: Classifier + 'static>(self, model: M) {
-            let logits = model.forward(self.0.clone());
+            let logits = model.forward(self.0);
             assert_eq!(logits.dims(), [2, 10]);
             assert!(logits.to_data().iter::<f32>().all(f32::is_finite));
             let gradients = logits.powi_scalar(2).sum().backward();
@@ -179,9 +238,8 @@ fn every_network_maps_images_to_finite_logits_and_passes_gradients_back() {
     }
 
     let device = Device::flex().autodiff();
-    let images = Tensor::<1, burn::tensor::Int>::arange(0..2 * 3 * 32 * 32, &device);
-    let images = images.float().sin().reshape([2, 3, 32, 32]);
     for architecture in FAMILIES {
-        architecture.build(1, &device, Step(images.clone()));
+        let images = images(architecture.image_shape(), 2, &device);
+        architecture.build(1, &device, Step(images));
     }
 }

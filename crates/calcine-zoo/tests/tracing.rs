@@ -12,10 +12,16 @@ use calcine_testkit::rows;
 
 use crate::FAMILIES;
 
-pub(crate) fn images(batch: usize, device: &Device) -> Tensor<4> {
-    let count = i64::try_from(batch * 3 * 32 * 32).unwrap();
+/// Waves.
+pub(crate) fn images(
+    [channels, height, width]: [usize; 3],
+    batch: usize,
+    device: &Device,
+) -> Tensor<4> {
+    let shape = [batch, channels, height, width];
+    let count = i64::try_from(shape.iter().product::<usize>()).unwrap();
     let numbers = Tensor::<1, Int>::arange(0..count, device).float();
-    (numbers * 0.37).sin().reshape([batch, 3, 32, 32])
+    (numbers * 0.37).sin().reshape(shape)
 }
 
 /// The model with other kernels, of standard deviation `sqrt(2 / fan_in)` in every convolution: untrained, the signal of many
@@ -49,7 +55,7 @@ pub(crate) fn lively<M: Module>(model: M) -> M {
     edit(model, &mut Kernels(kernels))
 }
 
-struct Compare(Device);
+struct Compare([usize; 3], Device);
 
 impl ModelTask for Compare {
     /// The largest difference between the logits of the two, with the model's own weights and with [`lively`] ones, there
@@ -67,14 +73,14 @@ impl ModelTask for Compare {
 impl Compare {
     /// The largest difference, and the largest logit.
     fn difference<M: Classifier + 'static>(&self, model: &M) -> [f32; 2] {
-        let network = trace(model, images(1, &self.0), M::forward).unwrap();
+        let network = trace(model, images(self.0, 1, &self.1), M::forward).unwrap();
         let paths = |rows: Vec<calcine_testkit::Row>| -> Vec<(String, Vec<usize>)> {
             rows.into_iter().map(|row| (row.path, row.shape)).collect()
         };
         assert_eq!(paths(rows(&network)), paths(rows(model)));
         let mut largest = [0.0_f32; 2];
         for batch in [1, 2, 3, 5] {
-            let images = images(batch, &self.0);
+            let images = images(self.0, batch, &self.1);
             let expected = model.forward(images.clone());
             let found: Tensor<2> = network.forward(images);
             let difference = (found - expected.clone()).abs().max();
@@ -89,7 +95,11 @@ impl Compare {
 fn every_network_traced_computes_the_same_for_any_batch_under_the_same_names() {
     let device = Device::flex();
     for architecture in FAMILIES {
-        let differences = architecture.build(1, &device, Compare(device.clone()));
+        let differences = architecture.build(
+            1,
+            &device,
+            Compare(architecture.image_shape(), device.clone()),
+        );
         let small = differences.iter().all(|difference| *difference <= 1e-5);
         assert!(small, "{architecture}: {differences:?}");
     }
