@@ -10,11 +10,13 @@ use crate::isa::Isa;
 /// The number of partial sums, which are added in the same order on every instruction set.
 const LANES: usize = 16;
 
-/// A batch norm of `x: [samples, channels, area]`, optionally followed by a sum with `other` and a relu:
+/// A batch norm of `x: [samples, channels, area]`, optionally followed by a sum with `other` and a clamp:
 ///
 /// ```text
-/// y = relu((x − mean) · γ / √(variance + ε) + β + other)
+/// y = clamp((x − mean) · γ / √(variance + ε) + β + other, low, high)
 /// ```
+///
+/// The gradient passes where `low < y < high`.
 ///
 /// Mean and variance of each channel are those over all samples and positions. Sums are computed over the positions of
 /// a sample in 32 bits, and then over the samples in 64 bits. The results are the same on every instruction set and
@@ -26,7 +28,7 @@ const LANES: usize = 16;
 /// use calcine_kernels::{BatchNorm, Isa};
 ///
 /// // Two samples of one channel with one position.
-/// let norm = BatchNorm { isa: Isa::best(), channels: 1, area: 1, epsilon: 0.0, relu: false };
+/// let norm = BatchNorm { isa: Isa::best(), channels: 1, area: 1, epsilon: 0.0, ends: None };
 /// let (y, statistics) = norm.forward(&[1.0, 3.0], [&[10.0], &[5.0]], None);
 /// assert_eq!((statistics.mean[0], statistics.variance[0]), (2.0, 1.0));
 /// assert_eq!(y, [-5.0, 15.0]);
@@ -41,8 +43,8 @@ pub struct BatchNorm {
     pub area: usize,
     /// `ε`, which is added to the variance.
     pub epsilon: f32,
-    /// Whether a relu follows.
-    pub relu: bool,
+    /// The bounds of the results: zero and infinity for a relu; `None` if no clamp follows.
+    pub ends: Option<[f32; 2]>,
 }
 
 /// The mean and the biased variance of each channel.
@@ -91,12 +93,12 @@ impl BatchNorm {
                     let plane = self.plane(sample, channel);
                     let x = &x[plane.clone()];
                     let other = other.map(|other| &other[plane]);
-                    match (other, self.relu) {
-                        (None, false) => each(x, y, of),
-                        (None, true) => each(x, y, |x| rectified(of(x))),
-                        (Some(other), false) => each_pair(x, other, y, |x, o| of(x) + o),
-                        (Some(other), true) => {
-                            each_pair(x, other, y, |x, o| rectified(of(x) + o));
+                    match (other, self.ends) {
+                        (None, None) => each(x, y, of),
+                        (None, Some(ends)) => each(x, y, |x| clamped(of(x), ends)),
+                        (Some(other), None) => each_pair(x, other, y, |x, o| of(x) + o),
+                        (Some(other), Some(ends)) => {
+                            each_pair(x, other, y, |x, o| clamped(of(x) + o, ends));
                         }
                     }
                 }
@@ -117,7 +119,7 @@ impl BatchNorm {
 
     /// Computes the gradients of `[γ, β]` and of `x`. The gradient of `x` replaces the gradient of `y`; if an operand
     /// was added, it is returned in a vector of its own instead, and the gradient of `y` is replaced by that of the
-    /// operand. `y` is the result of the forward pass, which is read only if there is a relu.
+    /// operand. `y` is the result of the forward pass, which is read only if there is a clamp.
     ///
     /// # Panics
     ///
@@ -158,10 +160,10 @@ impl BatchNorm {
                 let mut sums = [0.0_f64; 2];
                 for (sample, dy) in dy.iter_mut().enumerate() {
                     let plane = self.plane(sample, channel);
-                    if self.relu {
+                    if let Some([low, high]) = self.ends {
                         for (dy, y) in dy.iter_mut().zip(&y[plane.clone()]) {
                             // The gradient passes where `y` is NaN.
-                            *dy = if *y <= 0.0 { 0.0 } else { *dy };
+                            *dy = if (*y <= low) | (*y >= high) { 0.0 } else { *dy };
                         }
                     }
                     let of_plane = pair_of_sums(&x[plane], dy, mean);
@@ -264,8 +266,9 @@ impl BatchNorm {
 }
 
 #[inline(always)]
-fn rectified(x: f32) -> f32 {
-    if x <= 0.0 { 0.0 } else { x }
+fn clamped(x: f32, [low, high]: [f32; 2]) -> f32 {
+    let x = if x <= low { low } else { x };
+    if x >= high { high } else { x }
 }
 
 #[inline(always)]

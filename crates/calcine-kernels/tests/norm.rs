@@ -10,18 +10,24 @@ struct Case {
     samples: usize,
     channels: usize,
     area: usize,
-    relu: bool,
+    ends: Option<[f32; 2]>,
     adds: bool,
     seed: u64,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
     let sizes = (1..20_usize, 1..9_usize, 1..70_usize);
-    (sizes, any::<[bool; 2]>(), any::<u64>()).prop_map(|(sizes, [relu, adds], seed)| Case {
+    let ends = prop_oneof![
+        Just(None),
+        Just(Some([0.0, f32::INFINITY])),
+        Just(Some([0.0, 1.5])),
+        Just(Some([-1.0, 0.5])),
+    ];
+    (sizes, ends, any::<bool>(), any::<u64>()).prop_map(|(sizes, ends, adds, seed)| Case {
         samples: sizes.0,
         channels: sizes.1,
         area: sizes.2,
-        relu,
+        ends,
         adds,
         seed,
     })
@@ -68,7 +74,7 @@ fn computed(case: &Case, given: &Given, isa: Isa) -> Computed {
         channels: case.channels,
         area: case.area,
         epsilon: EPSILON,
-        relu: case.relu,
+        ends: case.ends,
     };
     let other = case.adds.then_some(&given.other[..]);
     let (y, statistics) = norm.forward(&given.x, [&given.gamma, &given.beta], other);
@@ -128,12 +134,18 @@ proptest! {
             .map(|at| {
                 let other = if case.adds { f64::from(given.other[at]) } else { 0.0 };
                 let y = normal[at] * gamma[channel(at)] + beta[channel(at)] + other;
-                if case.relu { y.max(0.0) } else { y }
+                match case.ends {
+                    Some(ends) => y.clamp(ends[0].into(), ends[1].into()),
+                    None => y,
+                }
             })
             .collect();
         near("y", &found.y, &y)?;
-        // By what was computed: rounding may decide on which side of zero a result is.
-        let passes = |at: usize| !case.relu || found.y[at] > 0.0;
+        // By what was computed: rounding may decide on which side of a bound a result is.
+        let passes = |at: usize| {
+            let y = found.y[at];
+            case.ends.is_none_or(|[low, high]| y > low && y < high)
+        };
         let dy: Vec<f64> = (0..x.len())
             .map(|at| if passes(at) { f64::from(given.dy[at]) } else { 0.0 })
             .collect();

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, RunningState};
 use burn::tensor::{Device, Tensor};
+use calcine_graph::Node;
 use calcine_params::view;
 use calcine_quant::{Method, fake_quantize};
 use calcine_trace::{
-    AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size, typed_outputs,
+    AnyTensor, ForwardError, Network, Observer, RewriteError, Tensors, batch_size, typed_outputs,
 };
 
 use self::plan::{QatPlan, Range};
@@ -141,18 +142,7 @@ impl QatNetwork {
             }
             _ => input,
         });
-        let outputs = network.run(inputs.collect(), &mut |node, tensor| {
-            let biased = plan.biased.get(&node.output);
-            let biased = biased.map(|weight| &plan.weights[*weight]);
-            let tensor = match biased.and_then(|weight| self.bias_error(weight)) {
-                Some((axis, error)) => tensor.shifted(axis, error),
-                None => tensor,
-            };
-            match plan.activations.get(&node.output) {
-                Some(activation) => map_floats(tensor, |x| self.fake_quantized(activation, x)),
-                None => tensor,
-            }
-        })?;
+        let outputs = network.run_observed(inputs.collect(), &mut FakeQuantizedPass(self))?;
         typed_outputs(outputs)
     }
 
@@ -165,6 +155,27 @@ impl QatNetwork {
         match self.try_forward(inputs) {
             Ok(outputs) => outputs,
             Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Rounds biases and fake-quantizes activations in a pass.
+struct FakeQuantizedPass<'a>(&'a QatNetwork);
+
+impl Observer for FakeQuantizedPass<'_> {
+    fn wants(&self, node: &Node) -> bool {
+        self.0.plan.activations.contains_key(&node.output)
+    }
+
+    fn shift(&mut self, node: &Node) -> Option<(usize, Tensor<1>)> {
+        let weight = self.0.plan.biased.get(&node.output)?;
+        self.0.bias_error(&self.0.plan.weights[*weight])
+    }
+
+    fn observe(&mut self, node: &Node, result: AnyTensor) -> AnyTensor {
+        match self.0.plan.activations.get(&node.output) {
+            Some(activation) => map_floats(result, |x| self.0.fake_quantized(activation, x)),
+            None => result,
         }
     }
 }

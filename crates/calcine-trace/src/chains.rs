@@ -1,25 +1,26 @@
-//! Nodes that are computed together: a batch norm, a sum of its result with another, and a rectifier.
+//! Nodes that are computed together: a batch norm, a sum of its result with another, and a rectifier or another clamp.
 
 use calcine_graph::{Arithmetic, Graph, Map, Node, Op, ValueId};
 
 /// A batch norm and the nodes behind it, each of which has its only use in the next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Chain {
+    /// The nodes before the last one: the norm, if something is behind it, and a sum.
+    pub(crate) inner: Vec<usize>,
     /// Which leaf the norm is.
     pub(crate) leaf: usize,
     /// What is normalized.
     pub(crate) x: ValueId,
     /// What is added to the result.
     pub(crate) other: Option<ValueId>,
-    /// Whether negative results become zero.
-    pub(crate) relu: bool,
+    /// The bounds of the results: zero and infinity for a rectifier.
+    pub(crate) ends: Option<[f64; 2]>,
 }
 
-/// The chains of a graph, by the position of the last node, and whether a node is in a chain before its last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The chains of a graph, by the position of the last node.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Chains {
     pub(crate) ends: Vec<Option<Chain>>,
-    pub(crate) within: Vec<bool>,
 }
 
 impl Chains {
@@ -40,17 +41,17 @@ impl Chains {
         };
         let mut chains = Self {
             ends: vec![None; graph.nodes.len()],
-            within: vec![false; graph.nodes.len()],
         };
         for (index, leaf) in norms.iter().enumerate() {
             let Some(leaf) = *leaf else { continue };
             // A norm that is used twice moves its statistics in the order of its uses.
             let is_shared = norms.iter().filter(|norm| **norm == Some(leaf)).count() > 1;
             let mut chain = Chain {
+                inner: Vec::new(),
                 leaf,
                 x: graph.nodes[index].inputs[0],
                 other: None,
-                relu: false,
+                ends: None,
             };
             let mut end = index;
             if !is_shared
@@ -62,34 +63,41 @@ impl Chains {
                 let fits = |id: &ValueId| graph.value(*id).shape == graph.value(own).shape;
                 if let Some(other) = other.filter(fits) {
                     chain.other = Some(other);
-                    chains.within[end] = true;
+                    chain.inner.push(end);
                     end = at;
                 }
             }
             if !is_shared
                 && let Some((at, rectifier)) = next(graph.nodes[end].output)
-                && rectifier.op == Op::Map(Map::Relu)
+                && let Some(bounds) = bounds(&rectifier.op)
             {
-                chain.relu = true;
-                chains.within[end] = true;
+                chain.ends = Some(bounds);
+                chain.inner.push(end);
                 end = at;
             }
             // A sum of two norms belongs to the later one; the earlier one is computed alone.
-            if let Some(earlier) = &mut chains.ends[end] {
-                let alone = Chain {
+            if let Some(earlier) = chains.ends[end].take()
+                && let Some(norm) = earlier.inner.first()
+            {
+                chains.ends[*norm] = Some(Chain {
+                    inner: Vec::new(),
                     other: None,
-                    relu: false,
-                    ..earlier.clone()
-                };
-                let at = norms.iter().position(|norm| *norm == Some(alone.leaf));
-                if let Some(at) = at {
-                    chains.within[at] = false;
-                    chains.ends[at] = Some(alone);
-                }
+                    ends: None,
+                    ..earlier
+                });
             }
             chains.ends[end] = Some(chain);
         }
         chains
+    }
+}
+
+/// The bounds of a rectifier or of another clamp.
+fn bounds(op: &Op) -> Option<[f64; 2]> {
+    match *op {
+        Op::Map(Map::Relu) => Some([0.0, f64::INFINITY]),
+        Op::Map(Map::Clamp { low, high }) if low < high => Some([low, high]),
+        _ => None,
     }
 }
 
@@ -124,19 +132,13 @@ mod tests {
     fn chains(forward: impl Fn(&Sum, Tensor<4>) -> Tensor<4> + Clone) -> Vec<Option<Chain>> {
         let x = Tensor::ones([2, 2, 3, 3], &Device::flex());
         let network = trace(&Sum::new(), x, forward).expect("it traces");
-        let chains = &network.plan().chains;
-        let ends = chains.ends.iter().zip(&chains.within);
-        ends.map(|(end, within)| match within {
-            true => None,
-            false => end.clone(),
-        })
-        .collect()
+        network.plan().chains.ends.clone()
     }
 
     fn described(chains: &[Option<Chain>]) -> Vec<Option<(usize, bool, bool)>> {
         let each = chains.iter().map(|chain| {
             let chain = chain.as_ref()?;
-            Some((chain.leaf, chain.other.is_some(), chain.relu))
+            Some((chain.leaf, chain.other.is_some(), chain.ends.is_some()))
         });
         each.collect()
     }

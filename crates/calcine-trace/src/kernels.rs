@@ -272,13 +272,14 @@ impl<const N: usize> Backward<Flex, N> for Convolved {
     }
 }
 
-/// A batch norm in training, `y = relu(norm(x) + other)`, as Burn's own layer computes it: with the statistics of the batch, which move
-/// the running ones. `None` where Burn must compute it: in evaluation, and elsewhere than on flex.
+/// A batch norm in training, `y = clamp(norm(x) + shift + other)`, as Burn's own layer computes it: with the statistics of the batch, which
+/// move the running ones. The shift has a number for each channel. `None` where Burn must compute it: in evaluation, and elsewhere than on flex.
 pub(crate) fn norm(
     norm: &BatchNorm,
     x: &AnyTensor,
+    shift: Option<&Tensor<1>>,
     other: Option<&AnyTensor>,
-    relu: bool,
+    ends: Option<[f64; 2]>,
 ) -> Option<AnyTensor> {
     if !norm.training.is_enabled() || !x.device().is_autodiff() {
         return None;
@@ -299,10 +300,14 @@ pub(crate) fn norm(
         channels: *channels,
         area,
         epsilon: norm.epsilon as f32,
-        relu,
+        ends: ends.map(|ends| ends.map(|end| end as f32)),
     };
     let dispatched = |tensor: &AnyTensor| tensor.clone().into_dispatch();
-    let [gamma, beta] = [norm.gamma.val(), norm.beta.val()].map(Tensor::into_dispatch);
+    let beta = match shift {
+        Some(shift) => norm.beta.val() + shift.clone(),
+        None => norm.beta.val(),
+    };
+    let [gamma, beta] = [norm.gamma.val(), beta].map(Tensor::into_dispatch);
     let (x, other) = (dispatched(x), other.map(dispatched));
     if !are_trained_on_flex([&gamma, &beta, &x].into_iter().chain(&other)) {
         return None;
@@ -429,7 +434,7 @@ fn taped_norm<C: CheckpointStrategy, const N: usize>(
     let y = match prepared {
         OpsKind::Tracked(mut prepared) => {
             let kept = [prepared.checkpoint(&x), prepared.checkpoint(&gamma)];
-            let result = norm.relu.then(|| y.clone());
+            let result = norm.ends.map(|_| y.clone());
             prepared.finish((kept, result, own, norm), y)
         }
         OpsKind::UnTracked(prepared) => prepared.finish(y),

@@ -72,7 +72,7 @@ pub use file::NetworkFileError;
 pub use leaf::AddedParameter;
 pub use network::{Network, NetworkTensor};
 pub use parts::NewParameter;
-pub use run::{batch_size, try_compute, typed_outputs};
+pub use run::{Observer, batch_size, try_compute, typed_outputs};
 pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does with the sample, and returns a network with the model's parameters.

@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::{Device, activation};
+use burn::tensor::{Device, Tensor, activation};
 use calcine_graph::{Graph, Node, Source, ValueId};
 
 use crate::apply::apply;
@@ -61,7 +61,7 @@ impl Network {
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         let inputs = inputs.into_any();
         let batch = batch_size(&self.graph, &inputs)?;
-        typed_outputs(Pass::new(self, inputs, batch).together()?)
+        typed_outputs(Pass::new(self, inputs, batch).run(&mut Nobody)?)
     }
 
     /// A pass in which every node's result goes through a function, which may look at it, keep it, or
@@ -76,8 +76,62 @@ impl Network {
         inputs: Vec<AnyTensor>,
         observe: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
     ) -> Result<Vec<AnyTensor>, ForwardError> {
+        self.run_observed(inputs, &mut Everything(observe))
+    }
+
+    /// A pass that an [`Observer`] looks at. What it does not look at is computed as fast as without one.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_observed(
+        &self,
+        inputs: Vec<AnyTensor>,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<AnyTensor>, ForwardError> {
         let batch = batch_size(&self.graph, &inputs)?;
-        Pass::new(self, inputs, batch).run(observe)
+        Pass::new(self, inputs, batch).run(observer)
+    }
+}
+
+/// What looks at the results of nodes in a pass, and changes them.
+pub trait Observer {
+    /// Whether the result of a node is given to [`observe`](Self::observe). Nodes whose results are not may be computed together with
+    /// the nodes behind them.
+    fn wants(&self, node: &Node) -> bool;
+
+    /// Numbers that are added to a node's result before it is looked at, one for each position of an axis.
+    fn shift(&mut self, _node: &Node) -> Option<(usize, Tensor<1>)> {
+        None
+    }
+
+    /// A result that takes the place of a node's own. It has the same shape and kind.
+    fn observe(&mut self, node: &Node, result: AnyTensor) -> AnyTensor;
+}
+
+/// Looks at nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn wants(&self, _: &Node) -> bool {
+        false
+    }
+
+    fn observe(&mut self, _: &Node, result: AnyTensor) -> AnyTensor {
+        result
+    }
+}
+
+/// Looks at everything.
+struct Everything<'a>(&'a mut dyn FnMut(&Node, AnyTensor) -> AnyTensor);
+
+impl Observer for Everything<'_> {
+    fn wants(&self, _: &Node) -> bool {
+        true
+    }
+
+    fn observe(&mut self, node: &Node, result: AnyTensor) -> AnyTensor {
+        (self.0)(node, result)
     }
 }
 
@@ -153,44 +207,70 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn run(
-        mut self,
-        observe: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
-    ) -> Result<Vec<AnyTensor>, ForwardError> {
-        let graph = &self.network.graph;
-        for (index, node) in graph.nodes.iter().enumerate() {
-            let output = try_compute(node, || self.computed(index, node))?;
-            self.values[node.output.0] = Some(observe(node, output));
-        }
-        Ok(graph.outputs.iter().map(|&id| self.take(id)).collect())
-    }
-
-    /// The outputs alone: nodes of a chain are computed together.
-    fn together(mut self) -> Result<Vec<AnyTensor>, ForwardError> {
+    fn run(mut self, observer: &mut dyn Observer) -> Result<Vec<AnyTensor>, ForwardError> {
         let graph = &self.network.graph;
         let chains = &self.network.plan().chains;
+        let mut is_inner = vec![false; graph.nodes.len()];
+        let together = |chain: &&Chain| {
+            let mut inner = chain.inner.iter();
+            !inner.any(|index| observer.wants(&graph.nodes[*index]))
+        };
+        let ends = chains.ends.iter().map(|end| end.as_ref().filter(together));
+        let ends: Vec<Option<&Chain>> = ends.collect();
+        for index in ends.iter().flatten().flat_map(|chain| &chain.inner) {
+            is_inner[*index] = true;
+        }
         for (index, node) in graph.nodes.iter().enumerate() {
-            if chains.within[index] {
+            if is_inner[index] {
                 continue;
             }
-            let output = try_compute(node, || match &chains.ends[index] {
-                Some(chain) => self.chain(chain),
-                None => self.computed(index, node),
-            })?;
+            let mut output = match ends[index] {
+                Some(chain) => {
+                    let norm = chain.inner.first().copied().unwrap_or(index);
+                    let shift = observer.shift(&graph.nodes[norm]);
+                    try_compute(node, || self.chain(chain, shift))?
+                }
+                None => self.alone(index, node, observer)?,
+            };
+            if ends[index].is_some_and(|chain| !chain.inner.is_empty())
+                && let Some((axis, by)) = observer.shift(node)
+            {
+                output = output.shifted(axis, by);
+            }
+            if observer.wants(node) {
+                output = observer.observe(node, output);
+            }
             self.values[node.output.0] = Some(output);
         }
         Ok(graph.outputs.iter().map(|&id| self.take(id)).collect())
     }
 
-    fn computed(&mut self, index: usize, node: &Node) -> AnyTensor {
+    /// The result of a node that is in no chain, or in one of which more than the end is looked at.
+    fn alone(
+        &mut self,
+        index: usize,
+        node: &Node,
+        observer: &mut dyn Observer,
+    ) -> Result<AnyTensor, ForwardError> {
+        let shift = observer.shift(node);
         if let Some(leaf) = self.network.plan().norms[index] {
-            return self.chain(&Chain {
+            let norm = Chain {
+                inner: Vec::new(),
                 leaf,
                 x: node.inputs[0],
                 other: None,
-                relu: false,
-            });
+                ends: None,
+            };
+            return try_compute(node, || self.chain(&norm, shift));
         }
+        let output = try_compute(node, || self.computed(node))?;
+        Ok(match shift {
+            Some((axis, by)) => output.shifted(axis, by),
+            None => output,
+        })
+    }
+
+    fn computed(&mut self, node: &Node) -> AnyTensor {
         let operands = node.inputs.iter().map(|&id| self.take(id)).collect();
         let output = self.network.graph.value(node.output);
         let shape = output.shape_at(self.batch);
@@ -217,24 +297,36 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// A batch norm as Burn's own layer does it, in training too, and what is behind it.
-    fn chain(&mut self, chain: &Chain) -> AnyTensor {
+    /// A batch norm as Burn's own layer does it, in training too, to whose result something may be added, and what is behind it.
+    fn chain(&mut self, chain: &Chain, shift: Option<(usize, Tensor<1>)>) -> AnyTensor {
         let (x, other) = (self.take(chain.x), chain.other.map(|id| self.take(id)));
         let Held::Norm(norm) = &self.network.leaves.0[chain.leaf].held else {
             unreachable!("the plan names batch norms only");
         };
         #[cfg(feature = "flex")]
-        if let Some(y) = crate::kernels::norm(norm, &x, other.as_ref(), chain.relu) {
-            return y;
+        {
+            // Channels have the second axis.
+            let fits = shift.as_ref().is_none_or(|(axis, _)| *axis == 1);
+            let by = shift.as_ref().map(|(_, by)| by);
+            if fits && let Some(y) = crate::kernels::norm(norm, &x, by, other.as_ref(), chain.ends)
+            {
+                return y;
+            }
         }
         with_rank!(x.rank(), D => {
-            let mut y = norm.forward::<D>(x.of());
+            let y = AnyTensor::from(norm.forward::<D>(x.of()));
+            let y = match shift {
+                Some((axis, by)) => y.shifted(axis, by),
+                None => y,
+            };
+            let mut y: Tensor<D> = y.of();
             if let Some(other) = other {
                 y = y + other.of();
             }
-            match chain.relu {
-                true => activation::relu(y).into(),
-                false => y.into(),
+            match chain.ends {
+                Some([0.0, f64::INFINITY]) => activation::relu(y).into(),
+                Some([low, high]) => y.clamp(low, high).into(),
+                None => y.into(),
             }
         })
     }

@@ -4,8 +4,9 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig1d, PaddingConfig2d, Relu};
 use burn::tensor::{Device, Gradients, Tensor};
+use calcine_graph::{Node, Op};
 use calcine_testkit::{device, each};
-use calcine_trace::{Network, trace};
+use calcine_trace::{AnyTensor, Network, Observer, trace, typed_outputs};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -255,7 +256,7 @@ fn a_convolution_off_the_tape_is_that_of_burn_to_the_bit() {
     }
 }
 
-/// Convolutions one after the other, with norms, and sums with what came before where shapes allow.
+/// Convolutions one after the other, with norms, sums with what came before where shapes allow, and rectifiers and other clamps.
 #[derive(Module, Debug)]
 struct Chain {
     layers: Vec<Conv2d>,
@@ -265,13 +266,16 @@ struct Chain {
 
 impl Chain {
     fn forward(&self, mut x: Tensor<4>) -> Tensor<4> {
-        for (layer, norm) in self.layers.iter().zip(&self.norms) {
+        for (at, (layer, norm)) in self.layers.iter().zip(&self.norms).enumerate() {
             let before = x.clone();
             x = norm.forward(layer.forward(x));
             if before.dims() == x.dims() {
                 x = x + before;
             }
-            x = self.relu.forward(x);
+            x = match at % 2 {
+                0 => self.relu.forward(x),
+                _ => x.clamp(-0.5, 0.75),
+            };
         }
         x
     }
@@ -327,5 +331,90 @@ proptest! {
         // Both move running statistics of their own: a trace copies them.
         let same = same_as_burn(&chain, &device, &x, Chain::forward);
         prop_assert!(same.is_ok(), "{:?}", same);
+    }
+}
+
+/// Shifts the results of norms, and looks at the nodes that a remainder chooses.
+struct Shifting {
+    remainder: usize,
+    seen: usize,
+}
+
+impl Shifting {
+    fn chooses(&self, node: &Node) -> bool {
+        node.output.0 % 3 == self.remainder
+    }
+
+    fn changed(&mut self, result: AnyTensor) -> AnyTensor {
+        self.seen += 1;
+        result.shifted(1, Tensor::full([6], 0.25, &device().autodiff()))
+    }
+}
+
+impl Observer for Shifting {
+    fn wants(&self, node: &Node) -> bool {
+        self.chooses(node)
+    }
+
+    fn shift(&mut self, node: &Node) -> Option<(usize, Tensor<1>)> {
+        matches!(node.op, Op::BatchNorm { .. })
+            .then(|| (1, numbers([1, 1, 1, 6]).reshape([6]).autodiff()))
+    }
+
+    fn observe(&mut self, _: &Node, result: AnyTensor) -> AnyTensor {
+        self.changed(result)
+    }
+}
+
+/// A pass in which nodes are computed together gives what a pass gives in which each node is computed alone.
+#[test]
+fn an_observer_sees_and_changes_the_same_whatever_is_computed_together() {
+    let device = device().autodiff();
+    let norm = || BatchNormConfig::new(6).init(&device);
+    let images = Images {
+        channels: [6, 6],
+        groups: 1,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1, 1, 1],
+        dilation: [1, 1],
+        size: [5, 6],
+        bias: false,
+    };
+    let chain = Chain {
+        layers: (0..3).map(|_| images.layer(&device)).collect(),
+        norms: (0..3).map(|_| norm()).collect(),
+        relu: Relu::new(),
+    };
+    let x = numbers([4, 6, 5, 6]);
+    let network = trace(&chain.valid(), x.clone(), Chain::forward).unwrap();
+    let network = network.train();
+    for remainder in 0..3 {
+        let pass = |alone: bool| {
+            let x = x.clone().autodiff().require_grad();
+            let mut observer = Shifting { remainder, seen: 0 };
+            let inputs = vec![AnyTensor::from(x.clone())];
+            let outputs = match alone {
+                true => network.run(inputs, &mut |node, result| {
+                    let result = match observer.shift(node) {
+                        Some((axis, by)) => result.shifted(axis, by),
+                        None => result,
+                    };
+                    match observer.chooses(node) {
+                        true => observer.changed(result),
+                        false => result,
+                    }
+                }),
+                false => network.run_observed(inputs, &mut observer),
+            };
+            let y: Tensor<4> = typed_outputs(outputs.unwrap()).unwrap();
+            let gradients = (y.clone() * y.clone()).sum().backward();
+            let dx = x.grad(&gradients).unwrap();
+            (observer.seen, y.without_autodiff(), dx.without_autodiff())
+        };
+        let ((seen, y, dx), (expected_seen, expected_y, expected_dx)) = (pass(false), pass(true));
+        assert_eq!(seen, expected_seen, "{remainder}");
+        near("y", &y, &expected_y).unwrap();
+        near("dx", &dx, &expected_dx).unwrap();
     }
 }
