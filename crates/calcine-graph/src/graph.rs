@@ -127,6 +127,17 @@ impl Graph {
             .map(|(id, _)| id)
     }
 
+    /// The name of the weight of each convolution, transposed or not, and the number of its groups, in the order of the nodes.
+    pub fn convolution_groups(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.nodes.iter().filter_map(|node| match &node.op {
+            Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. } => {
+                let weight = self.value(*node.inputs.get(1)?);
+                Some((weight.name.as_str(), convolution.groups))
+            }
+            _ => None,
+        })
+    }
+
     /// All parameters, in the order of [`values`](Self::values).
     pub fn parameters(&self) -> impl Iterator<Item = (ValueId, &Value)> {
         self.values

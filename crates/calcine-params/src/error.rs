@@ -16,8 +16,8 @@ pub enum UnitError {
     },
     /// The number of groups of the convolution is unknown.
     #[error(
-        "the groups of `{path}` are unknown, and `{granularity}` depends on them: its `{layer}` is in a module with a \
-         `Debug` of its own, so trace the model, whose graph tells them, or derive `Debug`"
+        "the groups of `{path}` are unknown, and `{granularity}` depends on them: the shape of a `{layer}`'s weight does \
+         not prove their number. Trace the model, as the graph knows it, or tell it with `Inventory::tell_groups`"
     )]
     Groups {
         /// The parameter.

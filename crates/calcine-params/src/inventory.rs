@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
 use crate::groups::Groups;
 use crate::parameter::{Parameter, Role};
-use crate::settings::{Owner, Settings};
+use crate::told::listing;
 use crate::unknown::{self, UnknownParameter};
 use crate::walk::Walk;
 
@@ -18,8 +18,6 @@ pub struct Inventory {
     parameters: Vec<Parameter>,
     /// The position of a parameter, by each of its paths.
     positions: HashMap<String, usize>,
-    /// What norms tell, by the id of their scale and the name of the setting.
-    norms: BTreeMap<(ParamId, &'static str), f64>,
 }
 
 impl Inventory {
@@ -28,20 +26,11 @@ impl Inventory {
     #[must_use]
     pub fn from_module<M: Module>(module: &M) -> Self {
         let mut lister = Lister::default();
-        module.visit(&mut lister);
+        let told = listing(|| module.visit(&mut lister));
         let mut parameters = lister.parameters;
-        let settings = Settings::of(module);
-        let mut norms = BTreeMap::new();
         for parameter in &mut parameters {
-            if let Some(field) = groups_field(parameter) {
-                let told = settings.get(owner(parameter, "weight"), field);
-                parameter.groups = told.map_or(Groups::Unknown, Groups::Known);
-            }
-            if parameter.role == Role::NormScale {
-                for name in ["epsilon", "momentum"] {
-                    let value = settings.get(owner(parameter, "gamma"), name);
-                    norms.extend(value.map(|value| ((parameter.id, name), value)));
-                }
+            if let Some(&groups) = told.get(&parameter.id) {
+                parameter.groups = Groups::Known(groups);
             }
         }
         let paths = parameters.iter().enumerate();
@@ -57,7 +46,6 @@ impl Inventory {
         Self {
             parameters,
             positions,
-            norms,
         }
     }
 
@@ -78,17 +66,12 @@ impl Inventory {
         self.parameters.get(*self.positions.get(path)?)
     }
 
-    /// Sets the number of groups of the convolution whose weight has this path, for example from the graph of the traced model. Has no
-    /// effect if there is no such parameter.
+    /// Sets the number of groups of the convolution whose weight has this path, for example from the graph of the traced model, which
+    /// lists them (`Graph::convolution_groups`). Has no effect if there is no such parameter.
     pub fn tell_groups(&mut self, path: &str, groups: usize) {
         if let Some(&position) = self.positions.get(path) {
             self.parameters[position].groups = Groups::Known(groups);
         }
-    }
-
-    /// What the norm of this scale says of itself, if it does.
-    pub(crate) fn norm_setting(&self, gamma: &Parameter, name: &'static str) -> Option<f64> {
-        self.norms.get(&(gamma.id, name)).copied()
     }
 
     /// The trainable parameters that match any of the patterns, in the order of the module, each once.
@@ -158,12 +141,14 @@ impl ModuleVisitor for Lister {
         }
         self.known.insert(param.id, self.parameters.len());
         let name = path.rsplit('.').next().unwrap_or_default();
+        let layer = self.walk.layer();
+        let (role, shape) = (role(layer, name, D), shape(layer, param));
         self.parameters.push(Parameter {
-            role: role(self.walk.layer(), name, D),
-            layer: self.walk.layer().to_owned(),
+            groups: groups(layer, role, &shape),
+            layer: layer.to_owned(),
             id: param.id,
-            shape: shape(self.walk.layer(), param),
-            groups: Groups::Known(1),
+            role,
+            shape,
             aliases: Vec::new(),
             path,
         });
@@ -187,22 +172,12 @@ fn role(layer: &str, name: &str, rank: usize) -> Role {
     }
 }
 
-/// The field in which a convolution keeps the groups of this weight; `None` for what has none.
-fn groups_field(parameter: &Parameter) -> Option<&'static str> {
-    if parameter.role != Role::Weight {
-        return None;
-    }
-    match parameter.layer.as_str() {
-        "DeformConv2d" => Some("weight_groups"),
-        layer if layer.starts_with("Conv") => Some("groups"),
-        _ => None,
-    }
-}
-
-fn owner<'a>(parameter: &'a Parameter, field: &'a str) -> Owner<'a> {
-    Owner {
-        layer: &parameter.layer,
-        field,
-        id: parameter.id,
+/// The groups of a weight, as far as its type and shape prove them: their number divides the first axis.
+fn groups(layer: &str, role: Role, shape: &[usize]) -> Groups {
+    let is_convolution = layer.starts_with("Conv") || layer == "DeformConv2d";
+    match (role, shape) {
+        (_, [1, ..]) => Groups::Known(1),
+        (Role::Weight, _) if is_convolution => Groups::Unknown,
+        _ => Groups::Known(1),
     }
 }

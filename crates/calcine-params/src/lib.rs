@@ -35,6 +35,7 @@
 //! |---|---|
 //! | [`Inventory`], [`Parameter`] | every float parameter of a module: path, layer, shape, role |
 //! | [`Parameter::fold`], [`Groups`] | a parameter as rows of units |
+//! | [`Inventory::tell_groups`], [`tell_groups`] | the groups of a convolution, from a graph, or by the module itself |
 //! | [`Inventory::select`] | selects parameters by name or glob pattern; errors list the nearest names |
 //! | [`Inventory::norm_of`], [`Inventory::weight_of`], [`Norm`] | which batch norm follows which layer, if names and shapes identify it unambiguously |
 //! | [`edit`], [`Edit`] | replaces stored values; the parameters remain trainable |
@@ -42,6 +43,7 @@
 //! | [`flat`], [`replace`] | flattened values of parameters without autodiff, and their replacement |
 //! | [`flat_gradients`], [`edit_gradients`] | the same for gradients |
 //! | [`frozen`] | parameters that are not trained |
+//! | [`set_flags`] | switches what layers do in training |
 //!
 //! Names are Burn's paths (`layer1.0.conv1.weight`, `bn1.gamma`). If a pattern matches none of them, PyTorch's names are tried (`weight`
 //! and `bias` of a norm for `gamma` and `beta`), and then both without the component `module` that data-parallel wrapping adds, in
@@ -49,6 +51,7 @@
 
 mod edit;
 mod error;
+mod flags;
 #[cfg(feature = "gradients")]
 mod frozen;
 #[cfg(feature = "gradients")]
@@ -59,12 +62,13 @@ mod norm;
 mod parameter;
 mod read;
 mod replace;
-mod settings;
+mod told;
 mod unknown;
 mod walk;
 
 pub use edit::{Edit, edit, view};
 pub use error::UnitError;
+pub use flags::set_flags;
 #[cfg(feature = "gradients")]
 pub use frozen::frozen;
 #[cfg(feature = "gradients")]
@@ -75,4 +79,5 @@ pub use norm::Norm;
 pub use parameter::{Parameter, Role};
 pub use read::flat;
 pub use replace::replace;
+pub use told::tell_groups;
 pub use unknown::UnknownParameter;

@@ -6,6 +6,9 @@ use crate::parameter::{Parameter, Role};
 /// ```text
 /// y = gamma · (x - mean) / √(variance + epsilon) + beta
 /// ```
+///
+/// Burn shows a module's parameters and nothing else, so that the epsilon and the momentum of the norm are not known here. The graph of
+/// the traced model has both, as `Op::BatchNorm`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Norm<'a> {
@@ -17,10 +20,6 @@ pub struct Norm<'a> {
     pub mean: &'a Parameter,
     /// The running variance.
     pub variance: &'a Parameter,
-    /// The number that is added to the variance; `None` if it is unknown, for example in a module with its own `Debug`.
-    pub epsilon: Option<f64>,
-    /// The momentum of the running statistics; `None` if it is unknown.
-    pub momentum: Option<f64>,
 }
 
 /// What a batch norm is called whose convolution is called `conv`.
@@ -37,8 +36,8 @@ impl Inventory {
     ///   layer's name is a number, under the next one (`downsample.0` and `downsample.1`);
     /// * a `BatchNorm`, or a `Normalization` that holds one;
     /// * declared after the layer;
-    /// * one with as many elements as the layer has outputs, while the number of inputs of the layer is different (otherwise the norm might
-    ///   precede the layer, as in pre-activation blocks);
+    /// * one with as many elements as the layer has outputs, while the number of inputs of the layer is different, whatever its groups if
+    ///   they are unknown (otherwise the norm might precede the layer, as in pre-activation blocks);
     /// * the only batch norm with this number of elements in that module.
     ///
     /// `None` if there is no such norm, or if it is ambiguous: two norms for the layer, or two layers for the norm.
@@ -47,9 +46,13 @@ impl Inventory {
     pub fn norm_of(&self, weight: &Parameter) -> Option<Norm<'_>> {
         let norm = self.norm_by_name(weight)?;
         let rival = |other: &Parameter| other.id != weight.id && self.claims(other, norm.gamma);
-        let may_precede = weight
-            .inputs()
-            .is_none_or(|inputs| inputs == norm.gamma.numel());
+        let features = norm.gamma.numel();
+        let may_precede = match (weight.inputs(), weight.shape.get(1)) {
+            (Some(inputs), _) => inputs == features,
+            // The inputs of one group.
+            (None, Some(&inputs)) => features.is_multiple_of(inputs.max(1)),
+            (None, None) => true,
+        };
         let beside = |gamma: &Parameter| {
             gamma.id != norm.gamma.id && gamma.path.starts_with(parent(&weight.path))
         };
@@ -137,8 +140,6 @@ impl Inventory {
             beta: part("beta")?,
             mean: part("running_mean")?,
             variance: part("running_var")?,
-            epsilon: self.norm_setting(gamma, "epsilon"),
-            momentum: self.norm_setting(gamma, "momentum"),
         })
     }
 }

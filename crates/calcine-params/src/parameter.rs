@@ -39,9 +39,10 @@ pub struct Parameter {
     /// The number of groups of the convolution whose weight it is; 1 for all other parameters.
     /// [`Fold::grouped`](calcine_fold::Fold::grouped) needs it.
     ///
-    /// Burn tells nobody. The derived `Debug` text of its layers proves the number; those of a convolution
-    /// in a module with a `Debug` of its own are [unknown](Groups::Unknown), unless the graph of the traced model
-    /// tells them ([`Inventory::tell_groups`](crate::Inventory::tell_groups)).
+    /// Burn shows a module's parameters and nothing else, and the shape of a weight proves only that a convolution with one output
+    /// (a transposed one with one input) has one group. Those of all other convolutions are [unknown](Groups::Unknown), unless the
+    /// module tells them, as a traced network does ([`tell_groups`](crate::tell_groups)), or the graph of the traced model
+    /// ([`Inventory::tell_groups`](crate::Inventory::tell_groups)).
     pub groups: Groups,
 }
 
@@ -140,6 +141,10 @@ impl Parameter {
     /// If the shape does not have such units, or if they depend on the output axis or the number of groups, which are unknown.
     pub fn fold(&self, granularity: Granularity) -> Result<Fold, UnitError> {
         let path = || self.path.clone();
+        let unfit = |source| UnitError::Shape {
+            path: path(),
+            source,
+        };
         let layout = match (self.layout(), granularity) {
             (Some(layout), _) => layout,
             // Elements need no axes.
@@ -158,19 +163,17 @@ impl Parameter {
             | (Groups::Unknown, Granularity::Filter | Granularity::Kernel, Layout::OutputFirst) => {
                 1
             }
+            // What has no such units without groups has none with them.
             (Groups::Unknown, ..) => {
-                let layer = self.layer.clone();
+                Fold::grouped(granularity, &self.shape, layout, 1).map_err(unfit)?;
                 return Err(UnitError::Groups {
                     path: path(),
-                    layer,
+                    layer: self.layer.clone(),
                     granularity,
                 });
             }
         };
-        Fold::grouped(granularity, &self.shape, layout, groups).map_err(|source| UnitError::Shape {
-            path: path(),
-            source,
-        })
+        Fold::grouped(granularity, &self.shape, layout, groups).map_err(unfit)
     }
 
     /// The path in PyTorch's convention: `weight` and `bias` for the `gamma` and `beta` of a norm.

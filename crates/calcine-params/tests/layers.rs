@@ -1,9 +1,9 @@
 //! What each of Burn's layers with weights looks like to an inventory.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::nn::attention::{CrossAttentionConfig, MultiHeadAttentionConfig};
 use burn::nn::conv::{
-    Conv1dConfig, Conv2dConfig, Conv3dConfig, ConvTranspose1dConfig, ConvTranspose2dConfig,
+    Conv1dConfig, Conv2d, Conv2dConfig, Conv3dConfig, ConvTranspose1dConfig, ConvTranspose2dConfig,
     ConvTranspose3dConfig, DeformConv2dConfig,
 };
 use burn::nn::norm::NormalizationConfig;
@@ -13,8 +13,9 @@ use burn::nn::{
     GruConfig, InstanceNormConfig, LayerNormConfig, LinearConfig, LinearLayout, LstmConfig,
     RmsNormConfig, RnnConfig,
 };
-use calcine_fold::{Fold, Granularity};
-use calcine_params::{Inventory, Role};
+use burn::tensor::Device;
+use calcine_fold::{Fold, Granularity, Layout};
+use calcine_params::{Groups, Inventory, Parameter, Role, tell_groups};
 use calcine_testkit::{device, each};
 
 /// One line a parameter: path, layer, shape, role.
@@ -67,11 +68,19 @@ fn norms_have_scales_and_shifts() {
 
 /// Outputs, inputs and groups of a layer whose weight is called `weight`, cut into units by both sides.
 fn check<M: Module>(layer: &M, expected: [usize; 3]) {
-    let inventory = Inventory::from_module(layer);
-    let weight = inventory.get("weight").unwrap();
-    let sides = [weight.outputs(), weight.inputs(), weight.groups.get()];
-    assert_eq!(sides, expected.map(Some), "{weight:?}");
+    let mut inventory = Inventory::from_module(layer);
     let [outputs, inputs, groups] = expected;
+    let weight = inventory.get("weight").unwrap();
+    let sides = |weight: &Parameter| [weight.outputs(), weight.inputs(), weight.groups.get()];
+    let untold = match (weight.layer.as_str(), weight.layout().unwrap()) {
+        ("Linear" | "Embedding", _) => expected.map(Some),
+        (_, Layout::OutputFirst) => [Some(outputs), None, None],
+        (_, Layout::InputFirst) => [None, Some(inputs), None],
+    };
+    assert_eq!(sides(weight), untold, "{weight:?}");
+    inventory.tell_groups("weight", groups);
+    let weight = inventory.get("weight").unwrap();
+    assert_eq!(sides(weight), expected.map(Some), "{weight:?}");
     let (by_output, by_input) = match weight.shape.len() {
         2 => (Granularity::FcOutput, Granularity::FcInput),
         _ => (Granularity::Filter, Granularity::Channel),
@@ -137,27 +146,85 @@ fn transposed_convolutions_know_their_outputs_inputs_and_groups() {
 }
 
 #[test]
-fn the_groups_of_each_layer_are_its_own() {
+fn a_shape_that_leaves_one_number_proves_the_groups() {
+    let device = device();
+    let groups = |shape: [usize; 2]| {
+        let conv = Conv2dConfig::new(shape, [3, 3]).init(&device);
+        let up = ConvTranspose2dConfig::new(shape, [3, 3]).init(&device);
+        let inventory = Inventory::from_module(&(conv, up));
+        ["0.weight", "1.weight"].map(|path| inventory.get(path).unwrap().groups)
+    };
+    assert_eq!(groups([4, 1]), [Groups::Known(1), Groups::Unknown]);
+    assert_eq!(groups([1, 4]), [Groups::Unknown, Groups::Known(1)]);
+}
+
+/// A module that tells the groups of the first convolution of each pair.
+#[derive(Debug, Clone)]
+struct Telling(Vec<(Conv2d, Option<Conv2d>)>);
+
+impl Module for Telling {
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        let first = self.0.iter().map(|(conv, _)| (conv.weight.id, conv.groups));
+        tell_groups(|| first);
+        self.0.visit(visitor);
+    }
+
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        Self(self.0.map(mapper))
+    }
+
+    fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
+        self.0.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self(self.0.fork(device))
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self(self.0.to_device(device))
+    }
+
+    fn train(self) -> Self {
+        Self(self.0.train())
+    }
+
+    fn valid(&self) -> Self {
+        Self(self.0.valid())
+    }
+
+    fn materialize(self) -> Self {
+        Self(self.0.materialize())
+    }
+}
+
+#[test]
+fn the_groups_of_each_layer_are_its_own_where_the_module_tells_them() {
     let device = device();
     let conv = |groups| {
         let config = Conv2dConfig::new([4, 4], [3, 3]).with_groups(groups);
         config.init(&device)
     };
-    let model = vec![(conv(2), Some(conv(1))), (conv(4), None)];
-    let inventory = Inventory::from_module(&model);
-    let groups: Vec<_> = inventory
-        .iter()
-        .map(|p| (p.path.as_str(), p.groups.get().unwrap()))
-        .collect();
+    let model = Telling(vec![(conv(2), Some(conv(1))), (conv(4), None)]);
+    let inventory = Inventory::from_module(&vec![model.clone()]);
+    let groups = inventory.iter().map(|p| (p.path.as_str(), p.groups.get()));
     let expected = [
-        ("0.0.weight", 2),
-        ("0.0.bias", 1),
-        ("0.1.weight", 1),
-        ("0.1.bias", 1),
-        ("1.0.weight", 4),
-        ("1.0.bias", 1),
+        ("0.0.0.weight", Some(2)),
+        ("0.0.0.bias", Some(1)),
+        ("0.0.1.weight", None),
+        ("0.0.1.bias", Some(1)),
+        ("0.1.0.weight", Some(4)),
+        ("0.1.0.bias", Some(1)),
     ];
-    assert_eq!(groups, expected);
+    assert_eq!(groups.collect::<Vec<_>>(), expected);
+    // What is told to one inventory is not told to the next.
+    let next = Inventory::from_module(&model.0);
+    let unknown = |path| next.get(path).unwrap().groups == Groups::Unknown;
+    assert!(
+        ["0.0.weight", "0.1.weight", "1.0.weight"]
+            .into_iter()
+            .all(unknown)
+    );
 }
 
 /// The gates of a recurrent layer, each of two linear layers.

@@ -19,9 +19,22 @@ fn norm(features: usize, device: &Device) -> BatchNorm {
     BatchNormConfig::new(features).init(device)
 }
 
+/// The parameters of a model whose convolutions have these groups, and one where none are given.
+fn told<M: Module>(model: &M, groups: &[(&str, usize)]) -> Inventory {
+    let mut inventory = Inventory::from_module(model);
+    let unknown = Inventory::from_module(model);
+    for weight in unknown
+        .weights()
+        .filter(|weight| weight.groups == Groups::Unknown)
+    {
+        let own = groups.iter().find(|(path, _)| *path == weight.path);
+        inventory.tell_groups(&weight.path, own.map_or(1, |(_, groups)| *groups));
+    }
+    inventory
+}
+
 /// The path of the norm's scale, and back to the weight.
-fn partner<M: Module>(model: &M, weight: &str) -> Option<String> {
-    let inventory = Inventory::from_module(model);
+fn partner(inventory: &Inventory, weight: &str) -> Option<String> {
     let weight = inventory.get(weight).unwrap();
     let norm = inventory.norm_of(weight)?;
     let back = inventory.weight_of(norm.gamma);
@@ -69,6 +82,10 @@ fn names_that_say_so_are_paired_where_shapes_leave_no_choice() {
             LinearConfig::new(9, 2).init(&device),
         ),
     };
+    let inventory = told(
+        &model,
+        &[("depthwise_conv.weight", 4), ("up_conv.weight", 2)],
+    );
     let rows = [
         ("conv.weight", Some("norm.gamma")),
         ("conv1.weight", Some("bn1.gamma")),
@@ -80,15 +97,15 @@ fn names_that_say_so_are_paired_where_shapes_leave_no_choice() {
         ("classifier.2.weight", None),
     ];
     each(rows, |(weight, gamma)| {
-        assert_eq!(partner(&model, weight).as_deref(), *gamma);
+        assert_eq!(partner(&inventory, weight).as_deref(), *gamma);
     });
 }
 
 #[test]
 fn what_may_be_before_a_layer_or_behind_another_is_not_paired() {
     let zoo = Zoo::new(&device());
-    let gamma = |path: &str| partner(&zoo, path);
-    let inventory = Inventory::from_module(&zoo);
+    let inventory = told(&zoo, &[]);
+    let gamma = |path: &str| partner(&inventory, path);
     let doubtful = inventory.get("stages.1.conv2.weight").unwrap();
     assert_eq!(doubtful.inputs(), doubtful.outputs());
     assert_eq!(
@@ -101,7 +118,12 @@ fn what_may_be_before_a_layer_or_behind_another_is_not_paired() {
     assert_eq!(gamma("stem.weight"), None, "`bn1` may be anybody's");
     assert_eq!(gamma("fc.weight"), None);
     let net = ConvNet::new(&device());
-    assert_eq!(partner(&net, "conv.weight").as_deref(), Some("norm.gamma"));
+    for inventory in [told(&net, &[]), Inventory::from_module(&net)] {
+        let found = partner(&inventory, "conv.weight");
+        // Groups of two inputs each could make eight: the norm may be of the inputs.
+        let known = inventory.get("conv.weight").unwrap().groups != Groups::Unknown;
+        assert_eq!(found.as_deref(), known.then_some("norm.gamma"));
+    }
 }
 
 /// Names that mislead: each layer has a norm of the right name.
@@ -159,7 +181,7 @@ fn names_that_leave_a_doubt_are_not_paired() {
         conv8: sides(9, 9),
         bn8: norm(9),
     };
-    let inventory = Inventory::from_module(&model);
+    let inventory = told(&model, &[]);
     let paired = inventory.weights().filter_map(|weight| {
         let norm = inventory.norm_of(weight)?;
         Some((weight.path.clone(), norm.gamma.path.clone()))
@@ -181,13 +203,14 @@ struct Block {
 }
 
 #[test]
-fn a_norm_has_its_four_parameters_and_its_epsilon() {
+fn a_norm_has_its_four_parameters() {
     let device = device();
-    let block = |epsilon| Block {
+    let block = || Block {
         conv: conv([3, 4], &device),
-        bn: BatchNormConfig::new(4).with_epsilon(epsilon).init(&device),
+        bn: norm(4, &device),
     };
-    let model = (block(1e-5), block(0.25));
+    // Three inputs for each group never make four.
+    let model = (block(), block());
     let inventory = Inventory::from_module(&model);
     let norm = |weight: &str| inventory.norm_of(inventory.get(weight).unwrap()).unwrap();
     let second = norm("1.conv.weight");
@@ -201,36 +224,18 @@ fn a_norm_has_its_four_parameters_and_its_epsilon() {
             "1.bn.running_var"
         ]
     );
-    assert_eq!(
-        (norm("0.conv.weight").epsilon, second.epsilon),
-        (Some(1e-5), Some(0.25))
-    );
-}
-
-#[derive(Module)]
-struct Silent {
-    conv: Conv2d,
-    bn: BatchNorm,
-}
-
-impl std::fmt::Debug for Silent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Silent")
-    }
 }
 
 #[test]
 fn what_a_layer_does_not_tell_is_unknown_and_can_be_told() {
     let device = device();
-    let model = Silent {
+    let model = Block {
         conv: Conv2dConfig::new([4, 6], [1, 1])
             .with_groups(2)
             .init(&device),
-        bn: BatchNormConfig::new(6).with_epsilon(0.5).init(&device),
+        bn: norm(6, &device),
     };
     let mut inventory = Inventory::from_module(&model);
-    let norm = inventory.batch_norm("bn").unwrap();
-    assert_eq!((norm.epsilon, norm.momentum), (None, None));
     let weight = inventory.get("conv.weight").unwrap();
     assert_eq!((weight.groups, weight.inputs()), (Groups::Unknown, None));
     assert_eq!(
@@ -252,7 +257,7 @@ fn what_a_layer_does_not_tell_is_unknown_and_can_be_told() {
 fn units_that_depend_on_unknown_groups_are_refused() {
     let device = device();
     let conv = Conv2dConfig::new([4, 6], [3, 3]).with_groups(2);
-    let model = Silent {
+    let model = Block {
         conv: conv.init(&device),
         bn: norm(6, &device),
     };
@@ -285,6 +290,11 @@ fn units_that_depend_on_unknown_groups_are_refused() {
                     !is_known && matches!(error, UnitError::Groups { .. }),
                     "{error}"
                 );
+                let advice = "the groups of `conv.weight` are unknown, and `";
+                let text = error.to_string();
+                assert!(text.starts_with(advice), "{text}");
+                assert!(text.contains("Trace the model"), "{text}");
+                assert!(text.contains("`Inventory::tell_groups`"), "{text}");
                 known.fold(granularity).unwrap();
             }
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use burn::module::{Module, ParamId};
 use calcine_fold::Granularity;
-use calcine_graph::{Axes, Graph, Op};
+use calcine_graph::{Axes, Graph};
 use calcine_params::Inventory;
 use calcine_train::{Driver, Hold, Policy, RateEntry, RatePlan, Rewind, WindowUnit};
 
@@ -174,7 +174,9 @@ impl Recipe {
         let mut inventory = Inventory::from_module(model);
         let (graph, axes) = traced.unzip();
         if let Some(graph) = graph {
-            tell_groups(&mut inventory, graph);
+            for (weight, groups) in graph.convolution_groups() {
+                inventory.tell_groups(weight, groups);
+            }
         }
         let trains = self.parts.pruners.iter().any(Pruner::needs_gradients);
         let frozen = match trains || !self.parts.regularizers.is_empty() {
@@ -293,18 +295,6 @@ impl Recipe {
     #[must_use]
     pub fn warnings(&self, steps_per_epoch: u64) -> Vec<String> {
         length::warnings(&self.parts, steps_per_epoch)
-    }
-}
-
-/// Sets the groups of convolutions from the graph.
-fn tell_groups(inventory: &mut Inventory, graph: &Graph) {
-    for node in &graph.nodes {
-        if let Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. } =
-            &node.op
-            && let Some(&weight) = node.inputs.get(1)
-        {
-            inventory.tell_groups(&graph.value(weight).name, convolution.groups);
-        }
     }
 }
 

@@ -15,3 +15,11 @@ mod known;
 mod mistakes;
 mod recipes;
 mod techniques;
+
+/// The graph of a traced model.
+fn graph(model: &calcine_testkit::ConvNet) -> calcine_graph::Graph {
+    use burn::module::Module;
+    let sample = calcine_testkit::numbers([1, 2, 6, 6]);
+    let network = calcine_trace::trace(&model.valid(), sample, |net, images| net.forward(images));
+    network.unwrap().graph().clone()
+}

@@ -5,7 +5,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use calcine_recipe::{Optimizer, Recipe, RecipeError, RunnerTable, UpdateRule};
-use calcine_testkit::{ConvNet, Mlp, device, each};
+use calcine_testkit::{ConvNet, Mlp, device, each, numbers};
+use calcine_trace::trace;
 use calcine_train::Driver;
 
 fn recipe(text: &str) -> Recipe {
@@ -99,7 +100,12 @@ fn a_pruner_that_can_drop_nothing_is_refused() {
     ];
     each(rows, |(keys, filters)| {
         let recipe = recipe(&of_pruner(4, keys, "start = 0\nend = 4"));
-        let error = recipe.bind(&one([*filters, 4]), 2).unwrap_err();
+        let model = one([*filters, 4]);
+        let network = trace(&model.valid(), numbers([1, 4, 3, 3]), |m, x| {
+            m.conv.forward(x)
+        });
+        let bound = recipe.bind_traced(&model, network.unwrap().graph(), 2);
+        let error = bound.unwrap_err();
         assert!(
             error.to_string().contains("`p` never drops anything"),
             "{error}"

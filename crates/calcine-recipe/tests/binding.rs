@@ -13,6 +13,7 @@ use calcine_testkit::{ConvNet, Mlp, device, each, values};
 use calcine_train::{Driver, Policy, Prune, RatePlan, Target, Unit, When};
 
 use crate::grammar::recipe;
+use crate::graph;
 
 fn in_code(
     model: &ConvNet,
@@ -161,7 +162,8 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
         let mut recipe = recipe;
         recipe.train_mut().optimizer.lr = Some(0.05);
         let model = ConvNet::new(&device().autodiff());
-        let bound = masks(&model, recipe.bind(&model, 3).unwrap(), &recipe);
+        let driver = recipe.bind_traced(&model, &graph(&model), 3).unwrap();
+        let bound = masks(&model, driver, &recipe);
         let built = masks(
             &model,
             in_code(&model, paths, *granularity, parts(), (*from, *to)),

@@ -3,6 +3,8 @@
 use calcine_recipe::{Recipe, RecipeError};
 use calcine_testkit::{ConvNet, Mlp, device, each};
 
+use crate::graph;
+
 /// Every `¦` in a recipe stands where a problem is expected; several at one place stand side by side.
 pub(crate) fn unmarked(marked: &str) -> (String, Vec<(usize, usize)>) {
     let (mut text, mut places) = (String::new(), Vec::new());
@@ -508,7 +510,8 @@ fn what_does_not_fit_the_model_is_named_at_its_place() {
         let (text, places) = unmarked(&format!("{head}{marked}\n"));
         let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
         let model = ConvNet::new(&device());
-        check(&recipe.bind(&model, 100).unwrap_err(), &places, fragments);
+        let bound = recipe.bind_traced(&model, &graph(&model), 100);
+        check(&bound.unwrap_err(), &places, fragments);
     });
 }
 

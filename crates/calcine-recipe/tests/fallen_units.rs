@@ -8,6 +8,8 @@ use calcine_recipe::Recipe;
 use calcine_testkit::{ConvNet, device, each, values};
 use calcine_trace::trace;
 
+use crate::graph;
+
 /// The steps over which gradients are collected, each with a batch of its own; and the batches of activations.
 const BATCHES: usize = 2;
 
@@ -93,7 +95,7 @@ fn kept(score: &str, granularity: &str, keys: &str, seed: u64) -> Vec<bool> {
     let mut model = net();
     let steps = BATCHES + 2;
     let mut driver = recipe
-        .bind(&model, steps as u64)
+        .bind_traced(&model, &graph(&model), steps as u64)
         .unwrap_or_else(|error| panic!("{error}"));
     if OF_ACTIVATIONS.contains(&score) {
         let plain = |step| images(step).without_autodiff();

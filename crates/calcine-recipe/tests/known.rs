@@ -133,7 +133,7 @@ fn without_a_graph_a_norm_that_is_not_known_is_an_error_that_says_what_to_do() {
     folded.bind(&model, 1).unwrap();
 }
 
-/// Shapes that leave no choice: the norm has as many elements as outputs, the layer other inputs.
+/// Shapes that leave no choice: the norm has as many elements as outputs, the layer other inputs, whatever its groups.
 #[derive(Module, Debug)]
 struct Plain {
     conv: Conv2d,
@@ -141,34 +141,35 @@ struct Plain {
 }
 
 #[test]
-fn without_a_graph_a_norm_that_names_and_shapes_tell_is_known() {
+fn without_a_graph_the_epsilon_of_a_norm_that_names_and_shapes_tell_is_not_known() {
     let model = Plain {
-        conv: conv([2, 4]),
+        conv: conv([3, 4]),
         norm: norm([0.1, 0.4, 0.3, 0.2]),
     };
+    let network = trace(&model.valid(), numbers([1, 3, 5, 5]), |m, x| {
+        m.norm.forward(m.conv.forward(x))
+    });
+    let network = network.unwrap();
     for keys in [SCALE, FOLDED] {
         let asked = recipe(&format!("params = [\"conv.weight\"]\n{keys}"));
-        asked.bind(&model, 1).unwrap();
+        let error = asked.bind(&model, 1).unwrap_err().to_string();
+        let unknown = "the epsilon of the batch norm of `norm.gamma`, which follows `conv.weight` by its name, is not known";
+        assert!(error.contains(unknown), "{error}");
+        assert!(error.contains("`Recipe::bind_traced`"), "{error}");
+        asked.bind_traced(&model, network.graph(), 1).unwrap();
     }
 }
 
-/// A module that prints nothing of its layers.
-#[derive(Module)]
-struct Quiet {
+#[derive(Module, Debug)]
+struct Grouped {
     conv: Conv2d,
     last: Conv2d,
-}
-
-impl std::fmt::Debug for Quiet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Quiet {{ weight: {:?}, groups: 1 }}", self.conv.weight)
-    }
 }
 
 #[test]
 fn units_that_depend_on_groups_are_known_from_the_graph_or_refused() {
     let grouped = Conv2dConfig::new([8, 8], [3, 3]).with_groups(4);
-    let model = Quiet {
+    let model = Grouped {
         conv: grouped.init(&tape()),
         last: conv([8, 2]),
     };

@@ -382,8 +382,8 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
             &["a Bernoulli selection is random"],
         ),
         (
-            "[[policy]]\npruner = \"a\"\nend = 2\nhold = \"shadow\"\n[pruner.a]\nparams = [\"conv.weight\"]\n\
-             score = \"l1\"\ngranularity = \"channel\"\nlevel = 0.5\nreconstruct = ¦true",
+            "[[policy]]\npruner = \"a\"\nend = 2\nhold = \"shadow\"\n[pruner.a]\nparams = [\"head.weight\"]\n\
+             score = \"l1\"\ngranularity = \"fc_input\"\nlevel = 0.5\nreconstruct = ¦true",
             &["it needs masks that are always applied"],
         ),
         (

@@ -7,6 +7,8 @@ use calcine_params::{Inventory, flat};
 use calcine_recipe::Recipe;
 use calcine_testkit::{ConvNet, device, each, values};
 
+use crate::graph;
+
 /// The share of zeros that the last forward pass sees in a weight, after six epochs of two steps.
 fn zeros(keys: &str, policy: &str, path: &str) -> f64 {
     let text =
@@ -14,7 +16,7 @@ fn zeros(keys: &str, policy: &str, path: &str) -> f64 {
     let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
     let model = ConvNet::new(&device().autodiff());
     let mut driver = recipe
-        .bind(&model, 2)
+        .bind_traced(&model, &graph(&model), 2)
         .unwrap_or_else(|error| panic!("{error}"));
     let mut optimizer = recipe.train().optimizer.init();
     let mut model = model.valid().train();
@@ -293,7 +295,8 @@ fn what_is_to_be_refitted_is_said_to_the_driver() {
              granularity = \"channel\"\nlevel = 0.5\n{key}\n[[policy]]\npruner = \"p\"\nend = 1\n"
         );
         let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
-        let driver = recipe.bind(&ConvNet::new(&device()), 2);
+        let model = ConvNet::new(&device());
+        let driver = recipe.bind_traced(&model, &graph(&model), 2);
         let driver = driver.unwrap_or_else(|error| panic!("{error}"));
         let wanted = driver.reconstructions();
         let found = wanted

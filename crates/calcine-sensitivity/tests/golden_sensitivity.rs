@@ -6,6 +6,8 @@ use burn::nn::{Linear, LinearConfig};
 use calcine_fold::Granularity;
 use calcine_sensitivity::{Evaluation, Measurement, Scan, Sensitivity};
 use calcine_testkit::golden::{Golden, open};
+use calcine_testkit::numbers as numbers_of;
+use calcine_trace::{Network, trace};
 use serde_json::Value;
 
 use crate::{nonzero, whole};
@@ -38,6 +40,21 @@ fn model(golden: &Golden, case: &Value) -> Net {
     }
 }
 
+/// The network of the model, which knows the groups that channels depend on. Each layer has an input of its own.
+fn traced(model: &Net) -> Network {
+    let image = |layer: &Conv2d| {
+        let [_, inputs, high, wide] = layer.weight.dims();
+        numbers_of([1, inputs, high, wide])
+    };
+    let row = numbers_of([1, model.fc.weight.dims()[0]]);
+    let inputs = (image(&model.conv1), image(&model.conv2), row);
+    let network = trace(model, inputs, |m, (first, second, row)| {
+        let convolved = (m.conv1.forward(first), m.conv2.forward(second));
+        (convolved.0, convolved.1, m.fc.forward(row))
+    });
+    network.unwrap()
+}
+
 /// The case's test function, "(90*d, 99*d, 2-d)" of the density d of all weights, by its three numbers.
 fn test_function(case: &Value) -> [f64; 3] {
     let text = case["args"]["test_function"].as_str().unwrap();
@@ -56,7 +73,7 @@ fn test_function(case: &Value) -> [f64; 3] {
     terms.try_into().unwrap()
 }
 
-fn measured(model: &Net, all: usize, [top1, top5, loss]: [f64; 3]) -> Measurement {
+fn measured<M: Module>(model: &M, all: usize, [top1, top5, loss]: [f64; 3]) -> Measurement {
     let left: usize = nonzero(model).iter().map(|(_, count)| count).sum();
     let d = left as f64 / all as f64;
     let evaluation = Evaluation::new(loss - d, 1).with_metric("top1", top1 * d);
@@ -64,7 +81,7 @@ fn measured(model: &Net, all: usize, [top1, top5, loss]: [f64; 3]) -> Measuremen
 }
 
 /// How many weights there are in all, none of which is zero, and of each parameter.
-fn counts(model: &Net) -> (usize, Vec<(String, usize)>) {
+fn counts<M: Module>(model: &M) -> (usize, Vec<(String, usize)>) {
     let counts = nonzero(model);
     (counts.iter().map(|(_, count)| count).sum(), counts)
 }
@@ -81,7 +98,7 @@ fn scanned(golden: &Golden, case: &Value, function: [f64; 3]) -> (Sensitivity, u
     let granularity: Granularity = case["args"]["group"].as_str().unwrap().parse().unwrap();
     let plan = Scan::new(granularity).with_levels(numbers(&case["args"]["sparsities"]));
     let mut evaluations = 0;
-    let model = model(golden, case);
+    let model = traced(&model(golden, case));
     let (all, _) = counts(&model);
     let found = whole(&model, &plan, |model| {
         evaluations += 1;

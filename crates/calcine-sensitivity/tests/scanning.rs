@@ -7,7 +7,8 @@ use calcine_criteria::{
 };
 use calcine_fold::Granularity;
 use calcine_sensitivity::{Scan, ScanError, Sensitivity, scan};
-use calcine_testkit::{ConvNet, values};
+use calcine_testkit::{ConvNet, numbers, values};
+use calcine_trace::trace;
 
 use crate::{counted, net, nonzero, whole};
 
@@ -143,8 +144,13 @@ fn without_names_every_weight_that_has_such_units_is_scanned() {
             .collect::<Vec<_>>()
     };
     assert_eq!(names(Granularity::Element), ["conv.weight", "head.weight"]);
-    assert_eq!(names(Granularity::Channel), ["conv.weight"]);
     assert_eq!(names(Granularity::FcInput), ["head.weight"]);
+    // Channels depend on groups, which only the traced model knows.
+    let network = trace(&net(), numbers([1, 2, 6, 6]), |m, x| m.forward(x)).unwrap();
+    let targets = Scan::new(Granularity::Channel).with_levels([0.5]);
+    let found = whole(&network, &targets, counted).unwrap();
+    let scanned: Vec<&str> = found.by_parameter().map(|(name, _)| name).collect();
+    assert_eq!(scanned, ["conv.weight"]);
 }
 
 #[test]
@@ -189,7 +195,10 @@ fn what_cannot_be_scanned_is_named() {
         height: 1,
         width: 1,
     };
-    assert!(matches!(fails(Scan::new(block)), ScanError::Nothing { .. }));
+    // Whether a block fits depends on the groups.
+    let network = trace(&net(), numbers([1, 2, 6, 6]), |m, x| m.forward(x)).unwrap();
+    let error = whole(&network, &Scan::new(block), counted).unwrap_err();
+    assert!(matches!(error, ScanError::Nothing { .. }), "{error}");
     for levels in [vec![], vec![0.5, 1.5], vec![f64::NAN]] {
         assert!(matches!(
             fails(Scan::new(Granularity::Element).with_levels(levels)),
@@ -287,23 +296,16 @@ fn scores_that_look_at_more_than_weights_are_refused() {
     }
 }
 
-/// A module that prints nothing of its layers.
-#[derive(Module)]
-struct Quiet {
+#[derive(Module, Debug)]
+struct Grouped {
     conv: Conv2d,
     fc: Linear,
-}
-
-impl std::fmt::Debug for Quiet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Quiet")
-    }
 }
 
 #[test]
 fn a_weight_whose_units_are_not_known_is_not_left_out() {
     let device = calcine_testkit::device();
-    let model = Quiet {
+    let model = Grouped {
         conv: Conv2dConfig::new([4, 4], [3, 3])
             .with_groups(2)
             .init(&device),

@@ -53,6 +53,17 @@ pub enum TraceError {
     /// The network that came of the recordings contradicts itself.
     #[error("the recordings do not make a network: {0}")]
     Graph(#[from] calcine_graph::GraphError),
+    /// The momentum of a batch norm cannot be measured.
+    #[error(
+        "the momentum of `{layer}` cannot be measured: {problem}. If the norm does not train, freeze it \
+         (`Module::freeze_group`); if the model cannot run in training, freeze it whole (`Module::freeze`)"
+    )]
+    Momentum {
+        /// The path of the norm.
+        layer: String,
+        /// Why.
+        problem: String,
+    },
     /// A parameter that Burn shows to no visitor of floats.
     #[error("the parameter `{path}` has rank {rank}; a network holds ranks 1 to 6")]
     Parameter {

@@ -1,6 +1,5 @@
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId, RunningState};
 use burn::nn::BatchNorm;
@@ -550,11 +549,4 @@ fn norm(parts: &[Leaf], training: Option<&Param<Flag>>) -> Option<BatchNorm> {
         momentum: 0.1,
         epsilon: 1e-5,
     })
-}
-
-/// As Burn's layers print themselves, so that whoever reads settings from `Debug` finds the parameter.
-impl fmt::Debug for Leaf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        with_held!(&self.held, module => write!(f, "{module:?}"))
-    }
 }

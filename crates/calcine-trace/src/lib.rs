@@ -50,6 +50,7 @@ mod file;
 mod kernels;
 mod leaf;
 mod lower;
+mod momentum;
 mod naming;
 mod network;
 mod order;
@@ -63,8 +64,7 @@ mod tensor;
 
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
-use calcine_graph::{ElementKind, Graph, Node, Op};
-use calcine_params::Inventory;
+use calcine_graph::{ElementKind, Graph, Node};
 
 pub use calcine_graph as graph;
 pub use error::{ForwardError, RewriteError, TraceError, Untraceable};
@@ -91,6 +91,10 @@ pub use tensor::{AnyTensor, Tensors};
 /// order open. Outputs that depend on the order of elements that are equal in the sample are therefore not compared
 /// with those of the model.
 ///
+/// The momentum of batch norms is measured: the model runs once with the first element of the sample on its device with autodiff, where its
+/// batch norms train and everything else is as in evaluation. The running statistics of the model stay as they are. The measured
+/// number is exact if it has few decimals, and otherwise within 1e-7.
+///
 /// Burn records no dropout without autodiff, so a network has none. Decisions of Rust code are recorded as they were
 /// made for the sample: the recurrent layers of Burn have as many steps as the sample is long, and branches that are
 /// taken for other values are not recorded.
@@ -102,8 +106,8 @@ pub use tensor::{AnyTensor, Tensors};
 /// # Errors
 ///
 /// If operations have no counterpart in a graph (all of them are named), if the sample does not fit, if the pass does another
-/// thing for another batch, reads a value, draws a number or panics, or if network and model give different outputs. A
-/// model that keeps a device in a field needs [`trace_made`].
+/// thing for another batch, reads a value, draws a number or panics, or if network and model give different outputs; or if the momentum of a batch norm that
+/// trains cannot be measured. A model that keeps a device in a field needs [`trace_made`].
 pub fn trace<M: Module, I: Tensors, O: Tensors>(
     model: &M,
     sample: I,
@@ -111,7 +115,8 @@ pub fn trace<M: Module, I: Tensors, O: Tensors>(
 ) -> Result<Network, TraceError> {
     // Without autodiff, and with running statistics of its own: capture would move the model's.
     let on = |device: &Device| model.valid().materialize().to_device(device);
-    traced(model, on, sample, forward)
+    let training = |device: &Device| on(&device.clone().without_autodiff()).train();
+    traced(model, on, training, sample, forward)
 }
 
 /// As [`trace`], for a model that keeps the device that it was made on, and makes tensors there in its forward pass:
@@ -166,6 +171,7 @@ pub fn trace_made<M: Module, I: Tensors, O: Tensors>(
     traced(
         &model,
         |device: &Device| make(device).valid().materialize(),
+        |device: &Device| make(device).valid().materialize().train(),
         sample,
         forward,
     )
@@ -174,6 +180,7 @@ pub fn trace_made<M: Module, I: Tensors, O: Tensors>(
 fn traced<M: Module, I: Tensors, O: Tensors>(
     model: &M,
     on: impl Fn(&Device) -> M,
+    training: impl Fn(&Device) -> M,
     sample: I,
     forward: impl Fn(&M, I) -> O,
 ) -> Result<Network, TraceError> {
@@ -222,19 +229,19 @@ fn traced<M: Module, I: Tensors, O: Tensors>(
             return Err(error);
         }
     };
-    let mut graph = assembled.graph;
+    let graph = assembled.graph;
     let mut constants = vec![None; graph.values.len()];
     for (id, data) in assembled.constants {
         constants[id.0] = Some(constant(data, graph.value(id).kind, &home));
     }
-    tell_momentum(&mut graph, &Inventory::from_module(model));
     graph.check()?;
-    let network = Network::new(graph, leaf::Leaves::of(model)?, constants);
+    let mut network = Network::new(graph, leaf::Leaves::of(model)?, constants);
     let sample: Vec<AnyTensor> = sample
         .into_iter()
         .map(|input| input.without_autodiff().to_device(&home))
         .collect();
-    let first = sample.iter().map(record::first_element).collect();
+    let first: Vec<AnyTensor> = sample.iter().map(record::first_element).collect();
+    momentum::measure(&mut network, &training, &home, &first, &forward)?;
     compare::agree(&network, &model.valid(), first, &forward)?;
     if sample.iter().any(|input| input.shape()[0] > 1) {
         compare::agree(&network, &model.valid(), sample, &forward)?;
@@ -260,7 +267,7 @@ fn large_batch(longest: usize) -> usize {
 /// What a node computes of these operands, which may stand for others than the graph's: the operation alone, on
 /// tensors of the shapes that the graph says for a batch of this size.
 ///
-/// Batch norms use the statistics among their operands. Nothing is read, but by [`Op::ArgSort`].
+/// Batch norms use the statistics among their operands. Nothing is read, but by [`Op::ArgSort`](calcine_graph::Op::ArgSort).
 ///
 /// # Panics
 ///
@@ -273,22 +280,6 @@ pub fn evaluate(graph: &Graph, node: &Node, operands: Vec<AnyTensor>, batch: usi
     apply::apply(node, operands, batch, &shape, output.kind, || {
         device.clone()
     })
-}
-
-/// Writes into the graph what no recording of an evaluation tells: how much of a batch goes into the running
-/// statistics of the model's batch norms.
-fn tell_momentum(graph: &mut Graph, inventory: &Inventory) {
-    let values = &graph.values;
-    for node in &mut graph.nodes {
-        if let Op::BatchNorm { momentum, .. } = &mut node.op {
-            let gamma = &values[node.inputs[1].0].name;
-            let layer = gamma.rsplit_once('.').map_or("", |(layer, _)| layer);
-            let told = inventory.batch_norm(layer).and_then(|norm| norm.momentum);
-            if let Some(told) = told {
-                *momentum = told;
-            }
-        }
-    }
 }
 
 fn constant(data: TensorData, kind: ElementKind, device: &Device) -> AnyTensor {

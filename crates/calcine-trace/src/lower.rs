@@ -9,6 +9,7 @@ use burn::tensor::Slice;
 use calcine_graph::{
     Arithmetic, Comparison, Convolution, Interpolation, Map, Op, Padding, Pool, Range, Reduction,
 };
+use serde::Serialize;
 
 use crate::compose::composed;
 use crate::step::{Ids, Step, range};
@@ -19,7 +20,8 @@ pub(crate) type Reason = String;
 type Result = std::result::Result<Vec<Step>, Reason>;
 
 /// The operation in the graph's terms, as one step or as several that compute the same. What lies between several has an
-/// id from `ids`. The momentum of a batch norm, which no recording tells, is Burn's default.
+/// id from `ids`. The momentum of a batch norm, which no recording of an
+/// evaluation tells, is Burn's default until it is [measured](crate::momentum).
 pub(crate) fn lower(operation: &OperationIr, ids: &mut Ids) -> Result {
     if let Some(steps) = composed(operation, ids) {
         return Ok(steps);
@@ -43,23 +45,22 @@ pub(crate) fn lower(operation: &OperationIr, ids: &mut Ids) -> Result {
     }
 }
 
-/// The name of a recorded operation: what its `Debug` text has before the first operand.
-pub(crate) fn kind_of(operation: &impl std::fmt::Debug) -> String {
-    let text = format!("{operation:?}");
-    let end = text.find('{').unwrap_or(text.len());
-    let mut words = text[..end]
-        .split(['(', ' '])
-        .filter(|word| word.chars().next().is_some_and(char::is_alphabetic))
-        .filter(|word| !word.ends_with("OpIr") && !word.ends_with("OperationIr"));
-    let name = words.next_back().unwrap_or(&text);
-    format!("`{name}`")
+/// The name of a recorded operation: the variant that it serializes as.
+fn kind_of(operation: &impl Serialize) -> String {
+    use serde_json::Value;
+    let name = match serde_json::to_value(operation) {
+        Ok(Value::Object(variant)) => variant.into_iter().next().map(|(name, _)| name),
+        Ok(Value::String(name)) => Some(name),
+        _ => None,
+    };
+    name.map_or_else(|| "an operation".to_owned(), |name| format!("`{name}`"))
 }
 
 fn done<'a>(op: Op, inputs: impl IntoIterator<Item = &'a TensorIr>, output: &TensorIr) -> Result {
     Ok(vec![Step::of(op, inputs, output)])
 }
 
-fn unknown(operation: &impl std::fmt::Debug) -> Result {
+fn unknown(operation: &impl Serialize) -> Result {
     Err(kind_of(operation))
 }
 
@@ -465,7 +466,7 @@ fn lower_module(operation: &ModuleOperationIr) -> Result {
     }
 }
 
-/// Burn's default, until the layer's own takes its place.
+/// Burn's default, until the measured one takes its place.
 const MOMENTUM: f64 = 0.1;
 
 fn convolution<const N: usize>(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, ParamId};
 use burn::tensor::Device;
 use calcine_graph::{ElementKind, Graph, Op, Source, ValueId};
+use calcine_params::tell_groups;
 
 use crate::chains::Chains;
 use crate::error::RewriteError;
@@ -308,6 +309,30 @@ impl Network {
         self
     }
 
+    /// The weight of each convolution, and the number of its groups.
+    fn groups(&self) -> Vec<(ParamId, usize)> {
+        let groups = self.graph.nodes.iter().filter_map(|node| match &node.op {
+            Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. } => {
+                Some((self.parameter_id(node.inputs[1])?, convolution.groups))
+            }
+            _ => None,
+        });
+        groups.collect()
+    }
+
+    /// Sets the momentum of a batch norm, which these nodes compute.
+    pub(crate) fn set_momentum(&mut self, leaf: usize, nodes: &[usize], measured: f64) {
+        if let Held::Norm(norm) = &mut self.leaves.0[leaf].held {
+            norm.momentum = measured;
+        }
+        let graph = Arc::make_mut(&mut self.graph);
+        for &node in nodes {
+            if let Op::BatchNorm { momentum, .. } = &mut graph.nodes[node].op {
+                *momentum = measured;
+            }
+        }
+    }
+
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -359,6 +384,7 @@ impl Module for Network {
     }
 
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        tell_groups(|| self.groups());
         self.leaves.visit(visitor);
     }
 
@@ -379,39 +405,14 @@ fn moved(constants: &[Option<AnyTensor>], device: &Device) -> Vec<Option<AnyTens
         .collect()
 }
 
-/// Its layers as Burn prints them, so that whoever reads a layer's settings from `Debug` finds them here
-/// too.
+/// The graph, and the paths of the parameters.
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut groups = vec![None; self.leaves.0.len()];
-        for node in &self.graph.nodes {
-            let (Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. }) =
-                &node.op
-            else {
-                continue;
-            };
-            if let Some((leaf, _)) = self.plan.places[node.inputs[1].0] {
-                groups[leaf].get_or_insert(convolution.groups);
-            }
-        }
-        write!(f, "Network {{ ")?;
-        for (index, leaf) in self.leaves.0.iter().enumerate() {
-            match &leaf.held {
-                // Without its running statistics, which Burn prints with all that holds them.
-                Held::Norm(norm) => write!(
-                    f,
-                    "BatchNorm {{ gamma: {:?}, momentum: {:?}, epsilon: {:?} }}, ",
-                    norm.gamma, norm.momentum, norm.epsilon
-                )?,
-                _ => {
-                    write!(f, "{} {{ weight: {leaf:?}", leaf.layer())?;
-                    if let Some(groups) = groups[index] {
-                        write!(f, ", groups: {groups}")?;
-                    }
-                    write!(f, " }}, ")?;
-                }
-            }
-        }
-        write!(f, "}}")
+        let parts = self.leaves.0.iter().flat_map(Leaf::parts);
+        let paths: Vec<String> = parts.map(|(_, path)| path).collect();
+        f.debug_struct("Network")
+            .field("graph", &self.graph)
+            .field("parameters", &paths)
+            .finish_non_exhaustive()
     }
 }

@@ -104,6 +104,11 @@ impl AnyTensor {
         with_kind!(self.kind(), K => self.of::<1, K>().to_device(device).into())
     }
 
+    /// The same tensor with autodiff, as a model in training takes it.
+    pub(crate) fn autodiff(self) -> Self {
+        with_kind!(self.kind(), K => self.of::<1, K>().autodiff().into())
+    }
+
     /// The same tensor off the tape.
     #[must_use]
     pub fn without_autodiff(self) -> Self {

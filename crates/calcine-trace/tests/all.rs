@@ -10,6 +10,7 @@ mod errors;
 mod files;
 mod kernels;
 mod malformed;
+mod momentum;
 mod names;
 mod operator_table;
 mod order;

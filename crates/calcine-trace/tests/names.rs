@@ -1,8 +1,12 @@
 use burn::module::{Module, Param};
+use burn::nn::conv::{
+    Conv1dConfig, Conv2dConfig, Conv3dConfig, ConvTranspose1dConfig, ConvTranspose2dConfig,
+    ConvTranspose3dConfig,
+};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use calcine_params::Inventory;
+use calcine_params::{Groups, Inventory};
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
 
@@ -62,38 +66,104 @@ fn a_layer_used_twice_is_one_parameter_and_two_nodes() {
     assert_eq!(graph.parameters().count(), 2);
 }
 
-/// Whatever works on the model's parameters works on the network's.
+/// Whatever works on the model's parameters works on the network's, which knows the groups too.
 #[test]
 fn parameters_are_listed_as_the_model_lists_them() {
     let device = device();
     let model = Mixed::new(&device);
     let network = trace(&model, numbers([1, 2, 8, 8]), |m, x| m.forward(x)).unwrap();
-    let (ours, theirs) = (
+    let (ours, mut theirs) = (
         Inventory::from_module(&network),
         Inventory::from_module(&model),
     );
+    let groups = |inventory: &Inventory, path: &str| inventory.get(path).unwrap().groups;
+    let rows = [
+        ("stem.weight", 1),
+        ("depthwise.weight", 8),
+        ("grouped.weight", 2),
+        ("up.weight", 1),
+        ("head.weight", 1),
+    ];
+    for (path, expected) in rows {
+        assert_eq!(groups(&ours, path), Groups::Known(expected), "{path}");
+    }
+    assert_eq!(groups(&theirs, "grouped.weight"), Groups::Unknown);
+    for (weight, groups) in network.graph().convolution_groups() {
+        theirs.tell_groups(weight, groups);
+    }
     assert!(ours.iter().eq(theirs.iter()));
     assert_eq!(network.num_params(), model.num_params());
 
     let model = Residual::new(&device);
     let network = trace(&model, numbers([1, 3, 6, 6]), |m, x| m.forward(x)).unwrap();
-    let (ours, theirs) = (
+    let (ours, mut theirs) = (
         Inventory::from_module(&network),
         Inventory::from_module(&model),
     );
-    assert!(ours.iter().eq(theirs.iter()));
-    let norm = |inventory: &Inventory, layer| {
-        let norm = inventory.batch_norm(layer).unwrap();
-        (norm.epsilon, norm.momentum)
-    };
-    for layer in [
-        "bn1",
-        "layer1.0.bn1",
-        "layer1.1.bn2",
-        "layer1.1.downsample.1",
-    ] {
-        assert_eq!(norm(&ours, layer), norm(&theirs, layer), "{layer}");
+    for (weight, groups) in network.graph().convolution_groups() {
+        theirs.tell_groups(weight, groups);
     }
+    assert!(ours.iter().eq(theirs.iter()));
+}
+
+/// The groups and the epsilon come from the recorded operation.
+#[test]
+fn convolutions_of_a_network_know_their_outputs_inputs_and_groups() {
+    fn check<M: Module, const D: usize>(
+        layer: &M,
+        sample: [usize; D],
+        expected: [usize; 3],
+        forward: fn(&M, Tensor<D>) -> Tensor<D>,
+    ) {
+        let network = trace(layer, numbers(sample), forward).unwrap();
+        for network in [network.clone(), network.valid(), network.train()] {
+            // Wherever the network is held.
+            let inventory = Inventory::from_module(&vec![Some(network)]);
+            let weight = inventory.get("0.weight").unwrap();
+            let sides = [weight.outputs(), weight.inputs(), weight.groups.get()];
+            assert_eq!(sides, expected.map(Some), "{weight:?}");
+        }
+    }
+    let device = device();
+    let one = |config: Conv1dConfig, expected| {
+        check(&config.init(&device), [1, 6, 9], expected, |m, x| {
+            m.forward(x)
+        });
+    };
+    one(Conv1dConfig::new(6, 4, 3), [4, 6, 1]);
+    one(Conv1dConfig::new(6, 4, 3).with_groups(2), [4, 6, 2]);
+    let two = |config: Conv2dConfig, expected| {
+        let sample = [1, 6, 5, 5];
+        check(&config.init(&device), sample, expected, |m, x| m.forward(x));
+    };
+    two(Conv2dConfig::new([6, 4], [3, 1]), [4, 6, 1]);
+    two(Conv2dConfig::new([6, 4], [3, 1]).with_groups(2), [4, 6, 2]);
+    two(
+        Conv2dConfig::new([6, 12], [3, 3]).with_groups(6),
+        [12, 6, 6],
+    );
+    let three = |config: Conv3dConfig, expected| {
+        let sample = [1, 6, 4, 4, 4];
+        check(&config.init(&device), sample, expected, |m, x| m.forward(x));
+    };
+    three(Conv3dConfig::new([6, 4], [3, 2, 1]), [4, 6, 1]);
+    three(
+        Conv3dConfig::new([6, 4], [3, 2, 1]).with_groups(2),
+        [4, 6, 2],
+    );
+    let up = ConvTranspose1dConfig::new([6, 4], 3);
+    let sample = [1, 6, 5];
+    check(&up.init(&device), sample, [4, 6, 1], |m, x| m.forward(x));
+    let up = up.with_groups(2);
+    check(&up.init(&device), sample, [4, 6, 2], |m, x| m.forward(x));
+    let up = ConvTranspose2dConfig::new([6, 4], [3, 3]).with_groups(2);
+    check(&up.init(&device), [1, 6, 5, 5], [4, 6, 2], |m, x| {
+        m.forward(x)
+    });
+    let up = ConvTranspose3dConfig::new([6, 4], [3, 3, 1]).with_groups(2);
+    check(&up.init(&device), [1, 6, 3, 3, 3], [4, 6, 2], |m, x| {
+        m.forward(x)
+    });
 }
 
 /// Tied weights are one parameter, in the graph, in the network and in its file.

@@ -119,6 +119,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "outputs before and after a thinning, if inputs are given to compare them on, in one read",
     ),
     (
+        "crates/calcine-trace/src/momentum.rs",
+        "one number of each batch norm of a traced model, in one read, which tells its momentum",
+    ),
+    (
         "crates/calcine-trace/src/order.rs",
         "elements that are put in order: Burn's own sort reads too, and leaves the order of equal ones open",
     ),

@@ -17,8 +17,7 @@ pub(super) enum Behind {
 }
 
 impl Bound<'_> {
-    /// The norm that follows the layer of this weight: from the graph, or, without one, if names and shapes identify
-    /// it.
+    /// The norm that follows the layer of this weight, from the graph; without one, only whether there may be one.
     pub(super) fn norm_behind(&self, weight: &Parameter) -> Behind {
         match self.graph {
             Some(graph) => self.in_graph(graph, weight),
@@ -26,26 +25,22 @@ impl Bound<'_> {
         }
     }
 
+    /// Names and shapes may show which norm follows, but never its epsilon.
     fn by_name(&self, weight: &Parameter) -> Behind {
-        let unknown = || {
-            Behind::Unknown(format!(
-                "without the graph of the traced model it is not known which batch norm follows `{}`, if any: trace \
-                 the model and bind with `Recipe::bind_traced`",
-                weight.path
-            ))
-        };
-        match self.inventory.norm_of(weight) {
-            Some(norm) => match norm.epsilon {
-                Some(epsilon) => Behind::Norm(Box::new(UnitNorm {
-                    scale: norm.gamma.clone(),
-                    variance: norm.variance.clone(),
-                    epsilon,
-                })),
-                None => unknown(),
-            },
-            None if self.inventory.may_have_norm(weight) => unknown(),
-            None => Behind::Nothing,
+        if !self.inventory.may_have_norm(weight) {
+            return Behind::Nothing;
         }
+        let path = &weight.path;
+        let unknown = match self.inventory.norm_of(weight) {
+            Some(norm) => format!(
+                "the epsilon of the batch norm of `{}`, which follows `{path}` by its name, is not known",
+                norm.gamma.path
+            ),
+            None => format!("it is not known which batch norm follows `{path}`, if any"),
+        };
+        Behind::Unknown(format!(
+            "without the graph of the traced model {unknown}: trace the model and bind with `Recipe::bind_traced`"
+        ))
     }
 
     fn in_graph(&self, graph: &Graph, weight: &Parameter) -> Behind {
