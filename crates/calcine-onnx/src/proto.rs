@@ -26,6 +26,9 @@ pub(crate) mod data_type {
     pub(crate) const INT2: i64 = 26;
 }
 
+/// The key of [`Node::modules`] in a node's metadata.
+const MODULES: &str = "pkg.torch.onnx.name_scopes";
+
 #[derive(Debug, Default)]
 pub(crate) struct Model<'a> {
     pub(crate) ir_version: i64,
@@ -56,6 +59,8 @@ pub(crate) struct Node<'a> {
     pub(crate) inputs: Vec<Cow<'a, str>>,
     pub(crate) outputs: Vec<Cow<'a, str>>,
     pub(crate) attributes: Vec<Attribute<'a>>,
+    /// PyTorch's list of the modules that the node is in, the outermost first and the node's own name last: `['', 'layer1', 'layer1.0', 'add']`.
+    pub(crate) modules: Cow<'a, str>,
 }
 
 #[derive(Debug, Clone)]
@@ -139,6 +144,20 @@ fn text(field: Field<'_>) -> Result<Cow<'_, str>, Malformed> {
     field.text().map(Cow::Borrowed)
 }
 
+/// A key and its value, of metadata.
+fn pair(field: Field<'_>) -> Result<(Cow<'_, str>, Cow<'_, str>), Malformed> {
+    let mut pair = (Cow::Borrowed(""), Cow::Borrowed(""));
+    each(field.bytes()?, |number, field| {
+        match number {
+            1 => pair.0 = text(field)?,
+            2 => pair.1 = text(field)?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(pair)
+}
+
 impl<'a> Model<'a> {
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut model = Self::default();
@@ -164,18 +183,7 @@ impl<'a> Model<'a> {
                     })?;
                     model.opsets.push(opset);
                 }
-                14 => {
-                    let mut pair = (Cow::Borrowed(""), Cow::Borrowed(""));
-                    each(field.bytes()?, |number, field| {
-                        match number {
-                            1 => pair.0 = text(field)?,
-                            2 => pair.1 = text(field)?,
-                            _ => {}
-                        }
-                        Ok(())
-                    })?;
-                    model.metadata.push(pair);
-                }
+                14 => model.metadata.push(pair(field)?),
                 25 => model.functions += 1,
                 _ => {}
             }
@@ -262,6 +270,12 @@ impl<'a> Node<'a> {
                 4 => node.op_type = text(field)?,
                 5 => node.attributes.push(Attribute::read(field.bytes()?)?),
                 7 => node.domain = text(field)?,
+                9 => {
+                    let (key, value) = pair(field)?;
+                    if key == MODULES {
+                        node.modules = value;
+                    }
+                }
                 _ => {}
             }
             Ok(())
@@ -286,6 +300,12 @@ impl<'a> Node<'a> {
             out.message(5, |message| attribute.write(message));
         }
         out.text(7, &self.domain);
+        if !self.modules.is_empty() {
+            out.message(9, |pair| {
+                pair.text(1, MODULES);
+                pair.text(2, &self.modules);
+            });
+        }
     }
 
     pub(crate) fn attribute(&self, name: &str) -> Option<&AttributeValue<'a>> {

@@ -203,10 +203,10 @@ impl<'a> Builder<'a> {
         self.nodes.push(proto::Node {
             name: Cow::Owned(name.to_owned()),
             op_type: Cow::Borrowed(op),
-            domain: Cow::Borrowed(""),
             inputs: inputs.collect(),
             outputs: outputs.collect(),
             attributes,
+            ..proto::Node::default()
         });
     }
 

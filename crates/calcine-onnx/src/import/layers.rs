@@ -102,7 +102,7 @@ impl Importer {
                 "output_padding of {extra:?} for {axes} spatial axes"
             ));
         }
-        windows.fit_output(a, &shape[2..], &extra)?;
+        windows.fit_output(a, &shape[2..], &mut extra)?;
         // Less padding behind is more output there; what is more than the operation can add or leave out is cut off.
         let mut cuts = vec![0; axes];
         for at in 0..axes {

@@ -103,7 +103,7 @@ impl Windows {
         &mut self,
         a: &Attributes<'_, '_>,
         sizes: &[Extent],
-        extra: &[usize],
+        extra: &mut [usize],
     ) -> Result<(), Reason> {
         let auto = a.text("auto_pad", "NOTSET")?;
         let named = match a.ints("output_shape")? {
@@ -127,9 +127,9 @@ impl Windows {
                 .saturating_mul(self.stride[at])
                 .saturating_add(reach(self.kernel[at], self.dilation[at])?)
                 .saturating_add(extra[at]);
-            let total = whole
-                .checked_sub(wanted)
-                .ok_or_else(|| format!("an output of {wanted} places of {whole}"))?;
+            // Places beyond the last window have none of its products.
+            extra[at] = extra[at].saturating_add(wanted.saturating_sub(whole));
+            let total = whole.saturating_sub(wanted);
             let (less, more) = (total / 2, total - total / 2);
             self.padding[at] = match auto.as_str() {
                 "SAME_UPPER" => [less, more],
