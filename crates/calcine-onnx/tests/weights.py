@@ -2,8 +2,10 @@
 
 usage: weights.py ONE OTHER
 
-Prints the number of tensors.
+The files are read by PyTorch (`safetensors.torch.load_file`) where torch and safetensors are installed, and by NumPy elsewhere. Prints the number
+of tensors, and which of the two read them.
 """
+import importlib.util
 import json
 import struct
 import sys
@@ -11,7 +13,18 @@ import sys
 import numpy as np
 
 
-def tensors(file):
+def by_torch(file):
+    from safetensors.torch import load_file
+
+    found = {}
+    for name, tensor in load_file(file).items():
+        if not name.endswith("num_batches_tracked"):
+            assert str(tensor.dtype) == "torch.float32", (name, tensor.dtype)
+            found[name] = tensor.numpy()
+    return found
+
+
+def by_numpy(file):
     with open(file, "rb") as opened:
         data = opened.read()
     (length,) = struct.unpack("<Q", data[:8])
@@ -26,9 +39,10 @@ def tensors(file):
     return found
 
 
-one, other = map(tensors, sys.argv[1:])
+has_torch = all(importlib.util.find_spec(package) for package in ("torch", "safetensors"))
+one, other = map(by_torch if has_torch else by_numpy, sys.argv[1:])
 assert one.keys() == other.keys(), one.keys() ^ other.keys()
 for name in one:
     assert one[name].shape == other[name].shape, (name, one[name].shape, other[name].shape)
     assert np.array_equal(one[name], other[name]), name
-print(len(one))
+print(len(one), "torch" if has_torch else "numpy")
