@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use calcine::graph::Graph;
 use calcine::onnx::Imported;
 use calcine::quantize::{Quantized, QuantizedFileError, quantize_as};
 use calcine::trace::{Network, NetworkFileError, trace};
 use calcine::weights::LoadOptions;
-use calcine::zoo::{Architecture, Classifier, ModelTask, RESNET20_CIFAR10};
+use calcine::zoo::{Architecture, Classifier, ModelTask, RESNET20_CIFAR10, TaskModel};
 
 use crate::failure::{Failure, bad};
 use crate::options::WeightsOptions;
@@ -22,6 +23,8 @@ use crate::terminal::stderr;
 pub(crate) enum Model {
     /// A network of the zoo.
     Zoo(Architecture),
+    /// A network of the zoo for another task than sorting images.
+    Task(TaskModel),
     /// A file that contains a network with its weights.
     File(PathBuf),
 }
@@ -44,6 +47,9 @@ impl Model {
             Ok(architecture) => return Ok(Self::Zoo(architecture)),
             Err(unknown) => unknown,
         };
+        if let Ok(model) = word.parse() {
+            return Ok(Self::Task(model));
+        }
         let path = Path::new(word);
         if path.is_file() {
             return Ok(Self::File(path.to_path_buf()));
@@ -280,8 +286,22 @@ pub(crate) fn load_with(
 ) -> Result<Loaded, Failure> {
     let file = match Model::parse(model)? {
         Model::File(file) => file,
+        Model::Task(task) => {
+            let weights = zoo_weights(task.name(), weights)?;
+            let network = task.network(seed, device).map_err(bad)?;
+            return Ok(Loaded {
+                name: task.to_string(),
+                network: AnyNetwork::Float(Box::new(filled(
+                    network,
+                    task.name(),
+                    &weights,
+                    options,
+                )?)),
+                weights: Some(weights),
+            });
+        }
         Model::Zoo(architecture) => {
-            let weights = zoo_weights(architecture, weights)?;
+            let weights = zoo_weights(architecture.name(), weights)?;
             let fill = Fill {
                 architecture,
                 weights: &weights,
@@ -315,7 +335,7 @@ pub(crate) fn load_with(
 /// Loads a network whose weights do not matter: a network of the zoo gets random ones.
 pub(crate) fn load_structure(model: &str) -> Result<Loaded, Failure> {
     let weights = match Model::parse(model)? {
-        Model::Zoo(_) => Some("none"),
+        Model::Zoo(_) | Model::Task(_) => Some("none"),
         Model::File(_) => None,
     };
     load_with(model, weights, &LoadOptions::default(), 0, &Device::flex())
@@ -345,24 +365,45 @@ pub(crate) fn without_network(file: &str, format: &str) -> Failure {
 
 /// The weights of a network of the zoo: the requested ones, otherwise those that come with the zoo, otherwise random
 /// ones.
-fn zoo_weights(architecture: Architecture, asked: Option<&str>) -> Result<Weights, Failure> {
+fn zoo_weights(name: &str, asked: Option<&str>) -> Result<Weights, Failure> {
+    let shipped = name == Architecture::ResNet20.name();
     match asked.map(Weights::parse) {
         Some(Weights::File(file)) => {
-            check_weights(&file, architecture.name())?;
+            check_weights(&file, name)?;
             Ok(Weights::File(file))
         }
-        Some(Weights::Default) if architecture != Architecture::ResNet20 => Err(bad(format!(
-            "no weights are shipped for {architecture}, only for resnet20: name a file, or `none` to begin with random \
-             ones"
+        Some(Weights::Default) if !shipped => Err(bad(format!(
+            "no weights are shipped for {name}, only for resnet20: name a file, or `none` to begin with random ones"
         ))),
         Some(weights) => Ok(weights),
-        None if architecture == Architecture::ResNet20 => Ok(Weights::Default),
+        None if shipped => Ok(Weights::Default),
         None => {
             stderr(&format!(
-                "no weights are shipped for {architecture}: they are random"
+                "no weights are shipped for {name}: they are random"
             ));
             Ok(Weights::None)
         }
+    }
+}
+
+/// The model with these weights.
+fn filled<M: Module>(
+    model: M,
+    name: &str,
+    weights: &Weights,
+    options: &LoadOptions,
+) -> Result<M, Failure> {
+    match weights {
+        Weights::File(path) => Ok(options.load(model, path).map_err(bad)?.0),
+        weights if !options.is_default() => Err(bad(format!(
+            "a key, a prefix and names to ignore are for a file of weights: the weights of {name} are {}",
+            match weights {
+                Weights::None => "random",
+                _ => "those shipped",
+            }
+        ))),
+        Weights::Default => calcine::weights::load_bytes(model, RESNET20_CIFAR10).map_err(bad),
+        Weights::None => Ok(model),
     }
 }
 
@@ -378,23 +419,8 @@ impl ModelTask for Fill<'_> {
     type Output = Result<Network, Failure>;
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
-        let model = match self.weights {
-            Weights::File(path) => self.options.load(model, path).map_err(bad)?.0,
-            weights if !self.options.is_default() => {
-                return Err(bad(format!(
-                    "a key, a prefix and names to ignore are for a file of weights: the weights of {} are {}",
-                    self.architecture,
-                    match weights {
-                        Weights::None => "random",
-                        _ => "those shipped",
-                    }
-                )));
-            }
-            Weights::Default => {
-                calcine::weights::load_bytes(model, RESNET20_CIFAR10).map_err(bad)?
-            }
-            Weights::None => model,
-        };
+        let name = self.architecture.name();
+        let model = filled(model, name, self.weights, self.options)?;
         let [channels, height, width] = self.architecture.image_shape();
         let images = Tensor::zeros([1, channels, height, width], self.device);
         trace(&model, images, M::forward).map_err(bad)

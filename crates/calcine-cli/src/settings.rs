@@ -124,13 +124,12 @@ impl Settings {
     pub(crate) fn check(self) -> Result<Self, Failure> {
         let recipe = self.recipe().map_err(bad)?;
         let (model, weights) = self.model(&recipe);
-        match Model::parse(&model)? {
-            Model::Zoo(architecture) => {
-                if let Some(weights) = weights.filter(|word| word != "default" && word != "none") {
-                    check_weights(weights.as_ref(), architecture.name())?;
-                }
-            }
-            Model::File(file) => {
+        let beside = weights.as_deref();
+        let beside = beside.filter(|word| *word != "default" && *word != "none");
+        match (Model::parse(&model)?, beside) {
+            (Model::Zoo(_) | Model::Task(_), None) => {}
+            (Model::Zoo(_) | Model::Task(_), Some(file)) => check_weights(file.as_ref(), &model)?,
+            (Model::File(file), _) => {
                 if let Some(beside) = weights {
                     return Err(beside_file(&beside, &model));
                 }

@@ -7,7 +7,7 @@ use calcine_names::closest;
 use crate::initial::Layers;
 use crate::{
     Classifier, DenseNet, MobileNet, MobileNetV2, Plain, PreactResNet, PreactSkip, ResNet,
-    SimpleNet, SimpleNetMnist, SimpleNetV2Mnist, Vgg,
+    SimpleNet, SimpleNetMnist, SimpleNetV2Mnist, TaskModel, Vgg,
 };
 
 /// Declares the enum, its list, and the name and the construction of each variant.
@@ -150,9 +150,7 @@ impl FromStr for Architecture {
             .iter()
             .find(|architecture| architecture.name() == name)
             .copied()
-            .ok_or_else(|| UnknownArchitecture {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| UnknownArchitecture::new(name))
     }
 }
 
@@ -184,23 +182,29 @@ pub trait ModelTask {
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output;
 }
 
-/// A name that no [`Architecture`] has.
+/// A name that no [`Architecture`] has, and no [`TaskModel`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownArchitecture {
     name: String,
 }
 
 impl UnknownArchitecture {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+        }
+    }
+
     /// The name that was asked for.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The architecture whose name is most like it, if any is similar at all.
+    /// The name of a network that is most like it, if any is similar at all.
     #[must_use]
-    pub fn nearest(&self) -> Option<Architecture> {
-        closest(&self.name, names())?.parse().ok()
+    pub fn nearest(&self) -> Option<&'static str> {
+        closest(&self.name, names())
     }
 }
 
@@ -219,6 +223,7 @@ fn names() -> impl Iterator<Item = &'static str> {
     Architecture::ALL
         .iter()
         .map(|architecture| architecture.name())
+        .chain(TaskModel::ALL.iter().map(|model| model.name()))
 }
 
 impl std::error::Error for UnknownArchitecture {}
@@ -240,8 +245,8 @@ mod tests {
         let text = error.to_string();
         let all = "unknown architecture `ResNet-20`, did you mean `resnet20`? (there are: resnet20, resnet32, ";
         assert!(text.starts_with(all), "{text}");
-        assert!(text.ends_with(", mobilenet_v2)"), "{text}");
-        assert_eq!(text.matches(", ").count(), Architecture::ALL.len());
+        assert!(text.ends_with(", detector)"), "{text}");
+        assert_eq!(text.matches(", ").count(), names().count());
         assert_eq!("word".parse::<Architecture>().unwrap_err().nearest(), None);
     }
 }

@@ -1,6 +1,6 @@
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, PaddingConfig2d};
+use burn::nn::{BatchNorm, BatchNormConfig, Embedding, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_criteria::stream;
 use rand::RngExt;
@@ -93,6 +93,17 @@ impl Layers<'_> {
         Linear {
             weight: self.normal(path, [inputs, outputs], deviation),
             bias: Some(self.parameter(path, "bias", [outputs], |_| 0.0)),
+        }
+    }
+
+    /// A table of features:
+    ///
+    /// ```text
+    /// w ~ N(0, deviation)
+    /// ```
+    pub(crate) fn embedding(&self, path: &str, shape: [usize; 2], deviation: f64) -> Embedding {
+        Embedding {
+            weight: self.normal(path, shape, deviation),
         }
     }
 

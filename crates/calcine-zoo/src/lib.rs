@@ -20,6 +20,10 @@
 //! | [`SimpleNetMnistConfig`], [`SimpleNetV2MnistConfig`] | the same for images of 28x28 in grey |
 //! | [`MobileNetConfig`] | depthwise and pointwise convolutions, of any width |
 //! | [`MobileNetV2Config`] | inverted residuals with linear bottlenecks |
+//! | [`TaskModel`], [`TaskModel::network`] | a network for another task by its name |
+//! | [`NcfConfig`] | recommends items to users: neural collaborative filtering |
+//! | [`TranslatorConfig`] | translates: a transformer with encoder and decoder |
+//! | [`DetectorConfig`] | finds objects in images: a single-shot detector |
 //! | [`Classifier`] | code that works with all of them |
 //! | [`RESNET20_CIFAR10`] | a trained ResNet-20 |
 //!
@@ -47,28 +51,36 @@
 mod architecture;
 mod classifier;
 mod densenet;
+mod detector;
 mod initial;
 mod layer;
 mod mnist;
 mod mobilenet;
 mod mobilenet_v2;
+mod ncf;
 mod plain;
 mod preact;
 mod resnet;
 mod simplenet;
+mod task_model;
+mod translator;
 mod vgg;
 
 pub use architecture::{Architecture, ModelTask, UnknownArchitecture};
 pub use classifier::Classifier;
 pub use densenet::{DenseLayer, DenseNet, DenseNetConfig, DenseNetDepthError, DenseTransition};
+pub use detector::{Detector, DetectorConfig};
 pub use layer::Layer;
 pub use mnist::{SimpleNetMnist, SimpleNetMnistConfig, SimpleNetV2Mnist, SimpleNetV2MnistConfig};
 pub use mobilenet::{MobileNet, MobileNetConfig, WidthError};
 pub use mobilenet_v2::{InvertedResidual, MobileNetV2, MobileNetV2Config};
+pub use ncf::{Ncf, NcfConfig};
 pub use plain::{Plain, PlainBlock, PlainConfig};
 pub use preact::{PreactBlock, PreactResNet, PreactResNetConfig, PreactSkip};
 pub use resnet::{DepthError, ResNet, ResNetBlock, ResNetConfig};
 pub use simplenet::{SimpleNet, SimpleNetConfig};
+pub use task_model::TaskModel;
+pub use translator::{Translator, TranslatorAttention, TranslatorBlock, TranslatorConfig};
 pub use vgg::{Vgg, VggConfig, VggDepthError};
 
 /// A trained [`ResNet`] of depth 20, as a safetensors file: 86.67 % top-1 on the 10 000 test images of CIFAR-10.

@@ -16,6 +16,7 @@ mod initial;
 mod mismatch;
 mod quantized;
 mod saving;
+mod tasks;
 mod thinning;
 mod tracing;
 

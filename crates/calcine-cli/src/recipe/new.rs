@@ -113,6 +113,7 @@ fn recipe(
     let (head, body) = body.split_once("\n\n").unwrap_or(("", &body));
     let named = match model.map(Model::parse).transpose()? {
         Some(Model::Zoo(architecture)) => format!("model = \"{architecture}\"\n"),
+        Some(Model::Task(task)) => format!("model = \"{task}\"\n"),
         // A file is named on the command line.
         _ => String::new(),
     };
