@@ -2,137 +2,21 @@
 //!
 //! The Rust programs in the guides are doc tests of `calcine-examples`.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+mod page;
+mod tables;
 
-use calcine::recipe::Recipe;
+use std::fs;
+
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use clap::error::ErrorKind;
-use toml::{Table, Value};
 
-use crate::recipe::check_recipe;
-
-/// A Markdown file, by its path in the repository.
-struct Page {
-    path: String,
-    text: String,
-}
-
-/// A fenced block: its language, its first line and its lines.
-struct Block<'a> {
-    language: &'a str,
-    line: usize,
-    body: String,
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use self::page::{pages, root};
+use self::tables::sound;
 
 /// The packages of the workspace, without their dependencies.
 fn members() -> Metadata {
     let members = MetadataCommand::new().no_deps().exec();
     members.unwrap_or_else(|error| panic!("the workspace cannot be read: {error}"))
-}
-
-/// All Markdown files except changelogs, which describe earlier states.
-fn pages() -> Vec<Page> {
-    fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(directory).expect("it can be listed") {
-            let path = entry.expect("it can be listed").path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if path.is_dir() && name != "target" && name != "runs" && !name.starts_with('.') {
-                collect(&path, found);
-            } else if name.ends_with(".md") && name != "CHANGELOG.md" {
-                found.push(path);
-            }
-        }
-    }
-    let root = root();
-    let mut found = Vec::new();
-    collect(&root, &mut found);
-    found.sort();
-    let pages = found.into_iter().map(|file| Page {
-        path: file
-            .strip_prefix(&root)
-            .unwrap_or(&file)
-            .display()
-            .to_string(),
-        text: fs::read_to_string(&file).expect("it can be read"),
-    });
-    pages.collect()
-}
-
-impl Page {
-    fn blocks(&self) -> Vec<Block<'_>> {
-        let mut blocks = Vec::new();
-        let mut open: Option<Block<'_>> = None;
-        for (number, line) in (1..).zip(self.text.lines()) {
-            match (line.trim_start().strip_prefix("```"), open.take()) {
-                (Some(language), None) => {
-                    let (line, body) = (number + 1, String::new());
-                    open = Some(Block {
-                        language,
-                        line,
-                        body,
-                    });
-                }
-                (Some(_), Some(block)) => blocks.push(block),
-                (None, Some(mut block)) => {
-                    block.body += line;
-                    block.body.push('\n');
-                    open = Some(block);
-                }
-                (None, None) => {}
-            }
-        }
-        blocks
-    }
-
-    /// The code in running text, each span on one line.
-    fn spans(&self) -> Vec<String> {
-        let mut prose = String::new();
-        let mut in_block = false;
-        for line in self.text.lines() {
-            if line.trim_start().starts_with("```") {
-                in_block = !in_block;
-            } else if !in_block {
-                prose += line.trim();
-                // A span ends with its paragraph at the latest.
-                prose.push(if line.trim().is_empty() { '\n' } else { ' ' });
-            }
-        }
-        let paragraphs = prose.split('\n');
-        let spans = paragraphs.flat_map(|text| text.split('`').skip(1).step_by(2));
-        spans.map(str::to_owned).collect()
-    }
-
-    /// All command lines of the page, with their positions.
-    fn commands(&self) -> Vec<(String, String)> {
-        let mut commands = Vec::new();
-        for block in self.blocks() {
-            let shell = ["console", "text", "sh"].contains(&block.language);
-            let joined = block.body.replace("\\\n", " ");
-            for (number, line) in (block.line..).zip(joined.lines()) {
-                let command = line.strip_prefix("$ ");
-                let command = command.or_else(|| Some(line).filter(|line| is_command(line)));
-                let place = format!("{}:{number}", self.path);
-                commands.extend(command.filter(|_| shell).map(|c| (place, c.to_owned())));
-            }
-        }
-        let spans = self.spans().into_iter();
-        let spans = spans.filter(|span| is_command(span));
-        commands.extend(spans.map(|span| (self.path.clone(), span)));
-        commands
-    }
-}
-
-/// Whether a text is a command line although nothing before it marks it as one.
-fn is_command(text: &str) -> bool {
-    ["cargo ", "calcine "]
-        .iter()
-        .any(|program| text.starts_with(program))
 }
 
 /// Returns the problem of a command line, if it has one.
@@ -387,115 +271,4 @@ fn every_recipe_and_manifest_is_sound() {
     }
     all_well(&problems);
     assert!(count > 15, "{count} blocks are too few: they are not found");
-}
-
-/// Checks that a block is a valid manifest, or a recipe that fits ResNet-20.
-fn sound(page: &Page, block: &Block<'_>, members: &Metadata) -> Result<(), String> {
-    let table: Table = block.body.parse().map_err(|error| format!("{error}"))?;
-    let has = |key: &str| table.contains_key(key);
-    if has("package") || has("dependencies") || has("profile") {
-        return manifest(&table, members);
-    }
-    let whole = has("format") && (has("train") || has("quantize"));
-    // The page of the grammar shows parts of recipes. The recipes in guides are complete.
-    if !whole && page.path != "docs/recipes.md" {
-        return Err("it is no whole recipe".to_owned());
-    }
-    let text = match whole {
-        true => block.body.clone(),
-        false => completed(table).to_string(),
-    };
-    let recipe = Recipe::parse_as("a recipe", &text).map_err(|error| error.to_string())?;
-    // The recipe in a crate's README is for a model of that README.
-    match page.path.starts_with("crates/") {
-        true => Ok(()),
-        false => check_recipe(&recipe, None).map(drop),
-    }
-}
-
-/// Completes a part of a recipe with everything else that a recipe needs, and with a policy for each table that has
-/// none.
-fn completed(mut table: Table) -> Table {
-    let train: Table = toml::toml! { epochs = 100 };
-    let rate = Value::Float(0.01);
-    table.entry("format").or_insert(Value::Integer(1));
-    let train = table.entry("train").or_insert(Value::Table(train));
-    if let Some(train) = train.as_table_mut() {
-        train.entry("lr").or_insert(rate);
-    }
-    let mut policies = match table.remove("policy") {
-        Some(Value::Array(policies)) => policies,
-        _ => Vec::new(),
-    };
-    let named = |policies: &[Value], kind: &str| -> BTreeSet<String> {
-        let names = policies
-            .iter()
-            .filter_map(|policy| policy.get(kind)?.as_str());
-        names.map(str::to_owned).collect()
-    };
-    for kind in ["pruner", "regularizer", "lr"] {
-        let mut acting = table.get(kind).and_then(Value::as_table).cloned();
-        for name in named(&policies, kind) {
-            let pruner = toml::toml! {
-                params = ["**.weight"]
-                score = "magnitude"
-                level = 0.5
-            };
-            let acting = acting.get_or_insert_default();
-            acting.entry(name).or_insert(Value::Table(pruner));
-        }
-        let Some(acting) = acting else {
-            continue;
-        };
-        let used = named(&policies, kind);
-        for name in acting.keys().filter(|name| !used.contains(*name)) {
-            let mut policy: Table = toml::toml! { start = 0 };
-            policy.insert("end".to_owned(), Value::Integer(10));
-            policy.insert(kind.to_owned(), Value::String(name.clone()));
-            policies.push(Value::Table(policy));
-        }
-        table.insert(kind.to_owned(), Value::Table(acting));
-    }
-    if !policies.is_empty() {
-        table.insert("policy".to_owned(), Value::Array(policies));
-    }
-    table
-}
-
-/// Checks that Calcine's crates and features exist, and that the version of Burn is that of the workspace.
-fn manifest(table: &Table, members: &Metadata) -> Result<(), String> {
-    let none = Table::new();
-    let dependencies = table.get("dependencies").and_then(Value::as_table);
-    for (name, wanted) in dependencies.unwrap_or(&none) {
-        let version = wanted.as_str().or_else(|| wanted.get("version")?.as_str());
-        if name == "burn" {
-            let ours = members
-                .packages
-                .iter()
-                .flat_map(|package| &package.dependencies);
-            let mut ours = ours.filter(|dependency| dependency.name == "burn");
-            let same = ours.any(|ours| {
-                let required = ours.req.to_string();
-                version.is_some_and(|version| required.trim_start_matches('^') == version)
-            });
-            if !same {
-                return Err(format!("burn {version:?} is not the workspace's"));
-            }
-            continue;
-        }
-        let package = members
-            .packages
-            .iter()
-            .find(|package| *package.name == **name);
-        let Some(package) = package.filter(|_| name.starts_with("calcine")) else {
-            return Err(format!("there is no crate `{name}`"));
-        };
-        let features = wanted.get("features").and_then(Value::as_array);
-        for feature in features.into_iter().flatten().filter_map(Value::as_str) {
-            if !package.features.contains_key(feature) {
-                return Err(format!("`{name}` has no feature `{feature}`"));
-            }
-        }
-    }
-    Ok(())
 }

@@ -7,7 +7,6 @@ use calcine::data::read_npy;
 use calcine::engine::{Array, Engine, Numbers, Options};
 use calcine::graph::ElementKind;
 
-use crate::bench::to_bytes;
 use crate::failure::{Failure, bad};
 use crate::model::{Loaded, load};
 use crate::options::{ReportOptions, WeightsOptions, positive};
@@ -39,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Loaded { name, network, .. } = load(&args.model, &args.weights, &Device::flex())?;
     let mut options = Options::default();
     options.threads = args.threads;
-    let engine = Engine::from_bytes(&to_bytes(&network)?, options).map_err(bad)?;
+    let engine = Engine::from_bytes(&network.to_bytes()?, options).map_err(bad)?;
     let graph = engine.graph();
     let mut inputs = Vec::new();
     for (at, file) in args.input.iter().enumerate() {

@@ -1,23 +1,21 @@
 //! The beginning of every job on data: a network, a data set that fits it, and the objective.
 
+mod data;
+mod teacher;
+
 use burn::tensor::{Device, Int, Tensor};
-use calcine::data::{
-    Color, Dataset, Element, ImageOptions, Loader, LoaderSettings, Normalization, Options, cifar10,
-};
-use calcine::graph::{ElementKind, Graph};
+use calcine::data::{Dataset, Element, Loader, LoaderSettings, Normalization};
 use calcine::quantize::Quantized;
 use calcine::recipe::Recipe;
 use calcine::run::{Experiment, Model, Names};
 use calcine::trace::{AnyTensor, Network, Tensors};
-use calcine::train::{
-    BatchIter, Classification, Data, DataFailure, Draw, Objective, Regression, Segmentation,
-};
-use calcine::zoo::Architecture;
+use calcine::train::{Classification, Data, Objective, Regression, Segmentation};
 
+use self::data::{Inputs, check, first_images, open};
+pub(crate) use self::teacher::teacher;
 use crate::failure::{Failure, bad};
 use crate::model::{self, AnyNetwork, Loaded, Weights};
 use crate::normalization;
-use crate::progress::DownloadBar;
 use crate::settings::Settings;
 
 /// A network, its data, and the recipe (which may be empty).
@@ -222,182 +220,5 @@ impl Setup {
             format!("`images_per_epoch` is {asked}, and there are {found} training samples")
         });
         missing.into_iter().collect()
-    }
-}
-
-/// Opens the data set. Images from files get the input size of the network.
-fn open(settings: &Settings, recipe: &Recipe, graph: &Graph) -> Result<Dataset, Failure> {
-    let train = recipe.train();
-    let data = recipe.data();
-    let input = graph.inputs.first().map(|id| graph.value(*id).shape_at(1));
-    let images = match input.as_deref() {
-        Some(&[_, channels, height, width]) if height == width => ImageOptions {
-            size: height,
-            color: if channels == 1 {
-                Color::Gray
-            } else {
-                Color::Rgb
-            },
-            ..ImageOptions::default()
-        },
-        _ => ImageOptions::default(),
-    };
-    let options = Options {
-        validation: train.validation,
-        seed: train.seed,
-        normalization: Normalization {
-            mean: data.mean.map(|mean| mean as f32),
-            std: data.std.map(|std| std as f32),
-        },
-        images,
-        ..Options::default()
-    };
-    let choice = settings.data.parse().unwrap_or_default();
-    let download = DownloadBar::default();
-    calcine::data::load(
-        &choice,
-        &options,
-        &cifar10::Options::default(),
-        &mut |done, total| {
-            download.show(done, total);
-        },
-    )
-    .map_err(bad)
-}
-
-/// Checks that the network accepts the inputs, and has an output for every class.
-fn check(graph: &Graph, dataset: &Dataset) -> Result<(), Failure> {
-    let (inputs, outputs) = (graph.inputs.len(), graph.outputs.len());
-    let ([input], [output]) = (&graph.inputs[..], &graph.outputs[..]) else {
-        return Err(bad(format!(
-            "the network has {inputs} inputs and {outputs} outputs: data sets have one of each"
-        )));
-    };
-    let (input, output) = (graph.value(*input), graph.value(*output));
-    let (taken, given) = (&input.shape_at(1)[1..], &dataset.input().shape[..]);
-    let single = given.is_empty() && taken == [1];
-    if (taken != given && !single) || (input.kind == ElementKind::Int) != dataset.input().is_int {
-        let kind = match input.kind {
-            ElementKind::Float => "floats",
-            ElementKind::Int => "integers",
-            ElementKind::Bool => "truth values",
-        };
-        return Err(bad(format!(
-            "the network takes inputs of {kind} of shape {taken:?}, and those of {} are {}",
-            dataset.source(),
-            dataset.input()
-        )));
-    }
-    let shape = output.shape_at(1);
-    let (Some(classes), Some(outputs)) = (dataset.classes(), shape.get(1)) else {
-        return Ok(());
-    };
-    if classes.len() > *outputs {
-        return Err(bad(format!(
-            "the network tells {outputs} classes apart, and {} has {}",
-            dataset.source(),
-            classes.len()
-        )));
-    }
-    if classes.len() < *outputs {
-        tracing::warn!(
-            "the network tells {outputs} classes apart, and {} has {}",
-            dataset.source(),
-            classes.len()
-        );
-    }
-    Ok(())
-}
-
-/// The first images, as the network receives them.
-fn first_images<T: 'static>(data: &dyn Data<Vec<AnyTensor>, T>) -> Option<Tensor<4>> {
-    const IMAGES: usize = 128;
-    let mut batches = data.sample(Draw::First(IMAGES), IMAGES, 0)?;
-    batches.next()?.input.into_iter().next()?.float()
-}
-
-/// Batches whose inputs are lists of tensors of any rank.
-struct Inputs<X, T>(Loader<X, T>);
-
-impl<X: Element + Into<AnyTensor>, T: Element> Data<Vec<AnyTensor>, T> for Inputs<X, T> {
-    fn steps_per_epoch(&self) -> u64 {
-        self.0.steps_per_epoch()
-    }
-
-    fn epoch(&self, epoch: u64, first_step: u64) -> BatchIter<'_, Vec<AnyTensor>, T> {
-        listed(self.0.epoch(epoch, first_step))
-    }
-
-    fn validation(&self) -> BatchIter<'_, Vec<AnyTensor>, T> {
-        listed(self.0.validation())
-    }
-
-    fn test(&self) -> BatchIter<'_, Vec<AnyTensor>, T> {
-        listed(self.0.test())
-    }
-
-    fn sample(
-        &self,
-        draw: Draw,
-        batch_size: usize,
-        seed: u64,
-    ) -> Option<BatchIter<'_, Vec<AnyTensor>, T>> {
-        self.0.sample(draw, batch_size, seed).map(listed)
-    }
-
-    fn failure(&self) -> Option<DataFailure> {
-        self.0.failure()
-    }
-}
-
-fn listed<'a, X: Into<AnyTensor> + 'static, T: 'static>(
-    batches: BatchIter<'a, X, T>,
-) -> BatchIter<'a, Vec<AnyTensor>, T> {
-    Box::new(
-        batches.map(|batch| calcine::train::Batch::new(vec![batch.input.into()], batch.target)),
-    )
-}
-
-/// The teacher that `[distill]` names: a network of the zoo or of a file; `None` stands for the initial network of the
-/// run.
-pub(crate) fn teacher(setup: &Setup) -> Result<Option<Network>, Failure> {
-    let Some(asked) = setup.recipe.distillation() else {
-        return Ok(None);
-    };
-    if asked.model.is_none() && asked.weights.is_none() {
-        let fresh = setup.model.weights == Some(Weights::None);
-        if fresh && !setup.dataset.source().is_synthetic() {
-            return Err(bad(
-                "the run begins with random weights, so its teacher is not trained: name `model` and `weights` in \
-                 `[distill]`",
-            ));
-        }
-        return Ok(None);
-    }
-    let own = setup
-        .model
-        .name
-        .parse::<Architecture>()
-        .map(Architecture::name);
-    let file = asked
-        .weights
-        .as_deref()
-        .filter(|word| *word != "default" && *word != "none");
-    // If the file of the teacher's weights contains a network, this network is the teacher.
-    if let Some(file) = file
-        && let Ok(model::Contents::Float(network)) = model::contents(file.as_ref(), &setup.device)
-    {
-        return Ok(Some(*network));
-    }
-    let name = asked.model.as_deref().or(own.ok());
-    let Some(name) = name else {
-        return Err(bad(
-            "`[distill]` names weights and no `model` that they are for",
-        ));
-    };
-    let options = calcine::weights::LoadOptions::default();
-    match model::load_with(name, asked.weights.as_deref(), &options, 0, &setup.device)?.network {
-        AnyNetwork::Float(network) => Ok(Some(*network)),
-        AnyNetwork::Quantized(_) => Err(bad("the teacher of `[distill]` is quantized")),
     }
 }
