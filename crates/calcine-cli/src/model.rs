@@ -155,7 +155,7 @@ pub(crate) enum AnyNetwork {
 }
 
 impl AnyNetwork {
-    /// What is recorded beside the network, by key.
+    /// The metadata of the network.
     pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
         match self {
             Self::Float(network) => network.metadata(),

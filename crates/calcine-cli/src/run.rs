@@ -14,7 +14,7 @@ use crate::terminal::print_line;
 
 /// Run a network, float or quantized, in Calcine's engine, and print its outputs.
 ///
-/// A quantized network computes in real integers. The outputs are printed as one line of numbers for each sample.
+/// A quantized network is computed in integer arithmetic. The outputs are printed as one line of numbers for each sample.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A network of the zoo, such as resnet20, or a network file, float, quantized or ONNX.

@@ -250,7 +250,7 @@ fn text(args: &Args, loaded: &Loaded, tables: &[(Kind, Table)]) -> Result<String
     })
 }
 
-/// What is recorded beside the network, a line for each key; longer texts are indented below theirs.
+/// The metadata of the network, one line for each key. Texts of several lines are indented below their key.
 fn recorded(metadata: &BTreeMap<String, String>) -> String {
     let mut text = String::new();
     for (key, value) in metadata {
@@ -266,7 +266,7 @@ fn recorded(metadata: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// The tables by their names, the name of the network, and what is recorded beside it.
+/// The tables by their names, the name of the network, and its metadata.
 fn json(loaded: &Loaded, tables: &[(Kind, Table)]) -> serde_json::Value {
     let tables = tables
         .iter()

@@ -30,7 +30,7 @@ impl Compiled {
 }
 
 impl Quantized {
-    /// What [`pass`](Self::pass) computes, by the engine; `None` if it cannot.
+    /// Computes the forward pass by the engine; `None` if the engine cannot compute it exactly.
     pub(crate) fn engine_pass(
         &self,
         inputs: &[AnyTensor],

@@ -4,7 +4,7 @@
 //!
 //! Use it to find out how accurate a network is with integers of 8 or fewer bits, and to store it in a correspondingly
 //! small file. On CPUs the network runs in 8-bit integers, by `calcine-engine`; on other devices its arithmetic is computed with
-//! whole numbers in `f32`, with the same results, bit for bit, and no gain in speed.
+//! integers that are stored as `f32`, with the same results, bit for bit, and no gain in speed.
 //!
 //! # Contents
 //!

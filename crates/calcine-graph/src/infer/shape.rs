@@ -211,7 +211,7 @@ fn checked_pool(pool: &Pool) -> Result<(), String> {
     positive("dilation", &pool.dilation)
 }
 
-/// Of a vector that has an element for each of so many channels.
+/// Checks that a vector has one element for each channel.
 fn bias(vector: Option<&Tensor>, channels: usize) -> Result<(), String> {
     match vector {
         Some(vector) if vector.shape != [channels] => Err(format!(

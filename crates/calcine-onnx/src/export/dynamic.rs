@@ -1,4 +1,4 @@
-//! Quantizers over the range of each batch.
+//! Dynamic quantization: quantizers for the range of each batch.
 
 use calcine_graph::ValueId;
 use calcine_quantize::Scheme;
@@ -7,24 +7,24 @@ use super::builder::{Numbers, integer};
 use super::quantized::Writer;
 use crate::proto::data_type;
 
-/// A value on the quantizer of its batch.
+/// A value that is quantized with the quantizer of its batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Dynamic {
-    /// `q − zero point`, in floats.
+    /// `q − zero_point`, as floats.
     pub(crate) centred: String,
     /// A float of shape `[]`.
     pub(crate) scale: String,
-    /// In floats, of integers that are not negative.
+    /// The zero point as a float, for unsigned integers.
     pub(crate) zero_point: String,
-    /// How many integers there are, less one.
+    /// The number of integers minus one.
     pub(crate) most: u32,
-    /// The integers and their zero point as `uint8`, if an operator has given them.
+    /// The integers and their zero point as `uint8`, if they are results of an operator.
     pub(crate) bytes: Option<[String; 2]>,
 }
 
 impl Writer<'_> {
-    /// The value on the quantizer of its batch, as [`Quantized`](calcine_quantize::Quantized) has it: for `DynamicQuantizeLinear` that
-    /// operator, where the runtime has it.
+    /// Quantizes a value with the quantizer of its batch, like [`Quantized`](calcine_quantize::Quantized). This is
+    /// `DynamicQuantizeLinear` if the settings are those of that operator and the runtime implements it correctly.
     pub(crate) fn dynamic(&mut self, id: ValueId, bits: u8, scheme: Scheme) -> Dynamic {
         if let Some(made) = self.dynamic.get(&(id, bits, scheme)) {
             return made.clone();
@@ -66,7 +66,7 @@ impl Writer<'_> {
         }
     }
 
-    /// With operators that every runtime has.
+    /// Writes the same with operators that every runtime has.
     fn spelled(
         &mut self,
         x: &str,
@@ -170,13 +170,13 @@ impl Writer<'_> {
 }
 
 impl Dynamic {
-    /// Whether the integers, moved by the zero point, are more than a byte holds.
+    /// Whether the integers do not fit a byte.
     pub(crate) fn is_wide(&self) -> bool {
         self.most > 256
     }
 }
 
-/// Integers that a layer reads as bytes: `Σ factor · (codes − zero point)`.
+/// Integers that a layer reads as bytes: `Σ factor · (codes − zero_point)`.
 #[derive(Debug, Clone)]
 pub(crate) struct Plane {
     pub(crate) codes: String,
@@ -185,7 +185,7 @@ pub(crate) struct Plane {
 }
 
 impl Writer<'_> {
-    /// Floats of whole numbers from 0 to 65,535 as two bytes each, the lower one first.
+    /// Splits integers from 0 to 65,535, stored as floats, into two bytes each, the lower one first.
     pub(crate) fn bytes(&mut self, floats: &str, hint: &str) -> [String; 2] {
         let share = self.b.scalar(&format!("{hint}/share"), 1.0 / 256.0);
         let part = format!("{hint}/high");
@@ -199,7 +199,7 @@ impl Writer<'_> {
         [low, high].map(|part| self.byte(&part))
     }
 
-    /// Floats of whole numbers from 0 to 255 as `uint8`.
+    /// Converts integers from 0 to 255, stored as floats, to `uint8`.
     pub(crate) fn byte(&mut self, floats: &str) -> String {
         let to = vec![integer("to", data_type::UINT8)];
         self.b

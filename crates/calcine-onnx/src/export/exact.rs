@@ -12,7 +12,8 @@ use super::quantized::{Writer, averaged, is_sum_or_product};
 use super::{Form, operators};
 use crate::proto::data_type;
 
-/// Whole floats up to `largest` as digits of which so many have exact sums: `Σ factor · digit`.
+/// Splits integers up to `largest`, stored as floats, into digits that are small enough for exact sums: `Σ factor ·
+/// digit`.
 fn digits(w: &mut Writer<'_>, floats: &str, largest: u64, count: u64) -> Vec<(String, f64)> {
     /// A mean is off by its last bits: up to here it tells the sum.
     const TOLD: u64 = 1 << 20;
@@ -65,7 +66,7 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
         }
         Some(_) => {
             let [a, b] = [&operands[0], &operands[1]];
-            // Whole floats' product is rounded once, as an integer of 32 bits is.
+            // The product of integers that are stored as floats is rounded once, like a 32-bit integer.
             if a.1.largest() * b.1.largest() > LARGEST {
                 return false;
             }
@@ -126,7 +127,7 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
             if of.largest().saturating_mul(count as u64) > LARGEST {
                 return false;
             }
-            // Means of integers are off by their last bits, and tell the sums.
+            // Means of integers may differ in their last bits, but determine the sums.
             let hint = format!("{output}/operand");
             let whole = w.times(name, *of, 1.0, &hint);
             let parts = digits(w, &whole, of.largest(), count as u64);
@@ -152,7 +153,7 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
             scaled(w, &sums, ratio(f64::from(of.scale) / places), &hint)
         }
     };
-    // What is rounded already is no operand of a kernel that would round it otherwise.
+    // The result is rounded before the quantizer, because fused kernels would round it in another way.
     let hint = format!("{output}/rounded");
     let rounded = w.b.helper("Round", &[&unrounded], &hint, Vec::new());
     let codes = w.quantized_codes(&rounded, Codes { scale: 1.0, ..to }, &output);
@@ -160,7 +161,7 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
     true
 }
 
-/// The matrix product of two values that are bytes, rounded to floats once.
+/// The matrix product of two values of bytes, converted to floats once.
 fn products(w: &mut Writer<'_>, left: &[Plane], right: &[Plane], hint: &str) -> String {
     let mut total: Option<String> = None;
     for (a, b) in left.iter().flat_map(|a| right.iter().map(move |b| (a, b))) {

@@ -1,4 +1,4 @@
-//! Functions of one element as ONNX's operators.
+//! Functions of single elements as ONNX operators.
 
 use calcine_graph::{ElementKind, Map};
 

@@ -1,9 +1,9 @@
 //! Writes layers with integer arithmetic in standard operators, so that every runtime gives the integers of the
 //! quantized network.
 //!
-//! Factors are the scales of `DequantizeLinear`, and what rounds is `QuantizeLinear` with the scale 1: between the two are floats that
-//! hold integers, or products of such with one factor. Operands of more than 8 bits are two bytes each, whose sums are put together in
-//! 32 bits.
+//! Factors are the scales of `DequantizeLinear`, and `QuantizeLinear` with the scale 1 rounds. Between the two are
+//! floats that represent integers, or products of them with one factor. Operands of more than 8 bits are split into two
+//! bytes each, whose sums are combined in 32 bits.
 
 use calcine_graph::{Node, Op};
 
@@ -15,10 +15,11 @@ use super::operators::{Attributes, windows};
 use super::quantized::{LayerParts, Writer};
 use crate::proto::data_type;
 
-/// The largest integer of 32 bits.
+/// The largest 32-bit integer.
 pub(crate) const LARGEST: u64 = (1 << 31) - 1;
 
-/// Whether a layer is written in integers in the writer's form, or in whole floats for a runtime that is right with these alone.
+/// Whether a layer is written in integer arithmetic in the form of the writer, or with integers that are stored as
+/// floats, for runtimes that need them.
 pub(crate) fn has_form(w: &Writer<'_>, parts: &LayerParts<'_>) -> bool {
     let written = w.dialect.whole_floats || w.form != Form::Qdq;
     let layer = matches!(
@@ -35,7 +36,7 @@ pub(crate) enum Input {
     Dynamic(Dynamic),
 }
 
-/// A layer of which [`has_form`] is true.
+/// Writes a layer for which [`has_form`] is true.
 pub(crate) fn layer(w: &mut Writer<'_>, parts: &LayerParts<'_>) {
     let input = match (&parts.input, parts.layer.dynamic) {
         (Some((codes, of)), _) => Input::Static(codes.clone(), *of),
@@ -61,7 +62,8 @@ pub(crate) fn layer(w: &mut Writer<'_>, parts: &LayerParts<'_>) {
     rescaled(w, parts, &input, &sums);
 }
 
-/// `QLinearConv`; `QLinearMatMul` for a linear layer without bias, and a convolution of one place for one with.
+/// Writes `QLinearConv`; for a linear layer, `QLinearMatMul` without a bias, and a convolution of one position with a
+/// bias.
 fn linear_operator(
     w: &mut Writer<'_>,
     parts: &LayerParts<'_>,
@@ -144,7 +146,7 @@ fn linear_operator(
     w.set_codes(node.output, result, to);
 }
 
-/// The operator's name and attributes of the kinds that layers are.
+/// The integer operator of a layer, and its attributes.
 fn operator(w: &Writer<'_>, node: &Node, names: [&'static str; 3]) -> (&'static str, Attributes) {
     let kernel = || &w.b.graph.value(node.inputs[1]).shape[2..];
     match &node.op {
@@ -161,7 +163,7 @@ fn operator(w: &Writer<'_>, node: &Node, names: [&'static str; 3]) -> (&'static 
     }
 }
 
-/// The shape of so many numbers, one for each output, beside what the layer gives.
+/// The shape with which numbers, one for each output, broadcast to the output of the layer.
 fn along(node: &Node, count: usize) -> Vec<usize> {
     match (&node.op, count) {
         (_, 1) => Vec::new(),
@@ -180,7 +182,8 @@ fn along(node: &Node, count: usize) -> Vec<usize> {
     }
 }
 
-/// A layer's sums and its bias by `ConvInteger` or `MatMulInteger`, rounded to floats once.
+/// Writes the sums of a layer and its bias with `ConvInteger` or `MatMulInteger`; the result is converted to floats
+/// once.
 fn integers(w: &mut Writer<'_>, parts: &LayerParts<'_>, input: &Input) -> String {
     let node = parts.node;
     let output = w.b.name(node.output);
@@ -307,7 +310,8 @@ fn weight_planes(w: &mut Writer<'_>, parts: &LayerParts<'_>) -> Vec<(String, Opt
     }
 }
 
-/// A layer's sums and its bias by an operator of floats, of operands that are whole numbers. They are exact up to 2²⁴.
+/// Writes the sums of a layer and its bias with a float operator on integers that are stored as floats. They are exact
+/// up to 2²⁴.
 fn whole_floats(w: &mut Writer<'_>, parts: &LayerParts<'_>, input: &Input) -> String {
     let (node, layer) = (parts.node, &parts.layer);
     let output = w.b.name(node.output);
@@ -363,7 +367,7 @@ fn whole_floats(w: &mut Writer<'_>, parts: &LayerParts<'_>, input: &Input) -> St
     }
 }
 
-/// What a layer gives of its sums.
+/// Writes the output of a layer from its sums.
 fn rescaled(w: &mut Writer<'_>, parts: &LayerParts<'_>, input: &Input, sums: &str) {
     let (node, layer) = (parts.node, &parts.layer);
     let output = w.b.name(node.output);

@@ -1,4 +1,4 @@
-//! Each operation of a graph as ONNX's operators, in float.
+//! The operations of a graph as ONNX operators, in float.
 
 use calcine_graph::{
     Arithmetic, Comparison, Convolution, ElementKind, Extent, Interpolation, Node, Op, Padding,
@@ -186,7 +186,7 @@ pub(crate) fn emit(b: &mut Builder<'_>, node: &Node, x: &[String], out: &str) {
     }
 }
 
-/// A scatter, whose function is an attribute that older opsets do not have, or not with every value.
+/// Writes a scatter. Older opsets do not have the attribute for the function of the update, or not all of its values.
 fn scatter(
     b: &mut Builder<'_>,
     op: &'static str,
@@ -267,8 +267,8 @@ fn layer_norm(b: &mut Builder<'_>, x: &[&str], axis: usize, epsilon: f64, out: &
     }
 }
 
-/// Scores, their bound, masks, bias, softmax, and the mean of the values: as Burn computes it, but that a row of which
-/// all is hidden is NaN.
+/// Writes an attention: scores, softcap, masks, bias, softmax, and the weighted mean of the values, as Burn computes
+/// it, except that a row in which everything is masked is NaN.
 fn attention(b: &mut Builder<'_>, node: &Node, x: &[&str], out: &str) {
     let Op::Attention {
         scale,
@@ -323,7 +323,8 @@ fn attention(b: &mut Builder<'_>, node: &Node, x: &[&str], out: &str) {
     b.node("MatMul", &[&weights, x[2]], out, Vec::new());
 }
 
-/// One window a place of the output: a global pool, equal windows, or a product with a matrix of means for each axis.
+/// Writes an adaptive average pool: as a global pool, as a pool with equal windows, or as a product with an averaging
+/// matrix for each axis.
 fn adaptive(
     b: &mut Builder<'_>,
     x: &[&str],
@@ -354,7 +355,7 @@ fn adaptive(
         };
         return b.node("AveragePool", x, out, pooled(&pool, false));
     }
-    // Means along the last axis as a product; each axis becomes the last in turn.
+    // Each axis in turn becomes the last one, and is averaged by a matrix product.
     let rank = input.len();
     let mut current = x[0].to_owned();
     let rotate = ints("perm", [0, 1, rank - 1].into_iter().chain(2..rank - 1));
@@ -450,7 +451,7 @@ fn arithmetic_of(
         Arithmetic::Or => "Or",
         Arithmetic::Remainder if kind == ElementKind::Int => "Mod",
         Arithmetic::Remainder => {
-            // Of the divisor's sign, which ONNX has for integers only.
+            // The remainder with the sign of the divisor, which ONNX has for integers only.
             let hint = |part: &str| format!("{out}/{part}");
             let quotient = b.helper("Div", &x, &hint("quotient"), Vec::new());
             let whole = b.helper("Floor", &[&quotient], &hint("whole"), Vec::new());
@@ -498,7 +499,7 @@ fn reduce(b: &mut Builder<'_>, reduction: Reduction, x: &str, axes: &[usize], ou
     b.over_axes(op, x, axes, out, vec![integer("keepdims", 1)]);
 }
 
-/// Ranges that are not the whole axis; backwards from the end where the step is negative.
+/// Writes a slice of the axes whose range is not the whole axis; with a negative step, it runs backwards from the end.
 fn slice(b: &mut Builder<'_>, x: &str, ranges: &[Range], shape: &[Extent], node: &Node, out: &str) {
     let mut starts = Vec::new();
     let mut ends = Vec::new();
@@ -515,7 +516,8 @@ fn slice(b: &mut Builder<'_>, x: &str, ranges: &[Range], shape: &[Extent], node:
             ends.push(range.end);
             continue;
         }
-        // From the last element down to the first, whose predecessor has no position where it is the axis's first.
+        // From the last element down to the first. If that is the first element of the axis, the end is before the
+        // axis.
         if !(range.start.is_fixed() && range.end.is_fixed()) {
             return b.unsupported(
                 &node.name,

@@ -15,7 +15,7 @@ use crate::error::ExportError;
 use crate::proto::{self, data_type};
 use crate::runtime::Dialect;
 
-/// The opset since which tensors may be of 4 and 16 bits, and scales be those of blocks.
+/// The first opset with 4-bit and 16-bit integers, and with scales per block.
 pub(super) const NARROW: i64 = 21;
 
 /// The opset that a network needs.
@@ -89,7 +89,7 @@ pub(crate) struct Writer<'a> {
     /// Dynamically quantized values, by bits and scheme.
     pub(crate) dynamic: HashMap<(ValueId, u8, Scheme), Dynamic>,
     uses: Vec<usize>,
-    /// Initializers that have a parameter's own name, by what they hold.
+    /// The contents of the initializers that have the name of a parameter.
     own_names: HashMap<String, usize>,
 }
 
@@ -104,7 +104,7 @@ pub(crate) struct LayerParts<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// The value's integers, if it has a quantizer.
+    /// The name of the value's integers, if it has a quantizer.
     pub(crate) fn codes(&self, id: ValueId) -> Option<(String, Codes)> {
         self.codes.get(&id).cloned()
     }
@@ -117,7 +117,7 @@ impl<'a> Writer<'a> {
         self.floats.insert(id, name);
     }
 
-    /// The value as floats: as it is, dequantized, or a parameter or constant.
+    /// The name of the value as floats: the value itself, dequantized integers, a parameter or a constant.
     pub(crate) fn float(&mut self, id: ValueId) -> String {
         if let Some(name) = self.floats.get(&id) {
             return name.clone();
@@ -152,7 +152,7 @@ impl<'a> Writer<'a> {
         float
     }
 
-    /// The parameter's own name for its first initializer, a numbered one for others.
+    /// A name for an initializer of a parameter: its path for the first one, and a numbered name for others.
     pub(super) fn own_name(&mut self, path: &str) -> String {
         let count = self.own_names.entry(path.to_owned()).or_default();
         *count += 1;
@@ -179,13 +179,13 @@ impl<'a> Writer<'a> {
         self.b.constant(&hint, &[], &Numbers::Float(&[scale]))
     }
 
-    /// The zero point of integers that are held as such.
+    /// The zero point as an initializer.
     pub(crate) fn zero(&mut self, of: Codes, hint: &str) -> String {
         let number = Numbers::Int(of.data_type, &[of.zero_point]);
         self.b.constant(&format!("{hint}/zero_point"), &[], &number)
     }
 
-    /// Integers times a factor as floats, `float32(factor · (q − z))`.
+    /// Writes integers times a factor as floats, `float32(factor · (q − z))`.
     pub(crate) fn times(&mut self, name: &str, of: Codes, factor: f32, hint: &str) -> String {
         if of.is_float() {
             if factor == 1.0 {
@@ -199,15 +199,15 @@ impl<'a> Writer<'a> {
         self.b.helper("DequantizeLinear", &inputs, hint, Vec::new())
     }
 
-    /// The integers of floats of this name, which become the value's. Where the type has more integers than the quantizer, those
-    /// beyond are cut off.
+    /// Quantizes floats, and records the result as the integers of the value. Integers of the type outside of the
+    /// quantizer's range are clipped.
     fn quantize(&mut self, float: &str, id: ValueId, quantizer: Quantizer, hint: &str) {
         let codes = self.activation(quantizer);
         let name = self.quantized_codes(float, codes, hint);
         self.set_codes(id, name, codes);
     }
 
-    /// The integers of floats of this name: `clamp(rint(float32(x / s)) + z)`.
+    /// Quantizes floats: `clamp(rint(float32(x / s)) + z)`.
     pub(crate) fn quantized_codes(&mut self, float: &str, codes: Codes, hint: &str) -> String {
         let hint = format!("{hint}/quantized");
         let is_bounded = codes.range != codes.limits;
@@ -236,7 +236,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Integers within the quantizer's range, of such that may be any of the type.
+    /// Clips integers to the range of the quantizer.
     pub(crate) fn clip(&mut self, name: &str, codes: Codes, hint: &str) -> String {
         let bounds = codes.range.map(|code| {
             let number = Numbers::Int(codes.data_type, &[code]);
@@ -387,7 +387,7 @@ impl<'a> Writer<'a> {
             .flatten()
             .collect();
         operators::emit(&mut self.b, node, &operands, &output);
-        // Between the layer and its quantizer, a relu is what everybody reads as one; runtimes drop it there.
+        // A relu between a layer and its quantizer is recognized and removed by all runtimes.
         let output = match self.has_relu_behind(parts) {
             true => {
                 let hint = format!("{output}/relu");
@@ -398,7 +398,7 @@ impl<'a> Writer<'a> {
         self.give(parts, output);
     }
 
-    /// Whether a relu alone reads the layer's result, and changes none of its integers.
+    /// Whether only a relu reads the result of the layer, and it changes none of its integers.
     fn has_relu_behind(&self, parts: &LayerParts<'_>) -> bool {
         let Some((quantizer, _)) = parts.output else {
             return false;
@@ -421,7 +421,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What a layer gives, which is a float so far.
+    /// Records the output of a layer, which is a float.
     pub(crate) fn give(&mut self, parts: &LayerParts<'_>, name: String) {
         match parts.output {
             Some((_, of)) => {
@@ -433,7 +433,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A linear layer over more than two axes as one over two, so that its bias is added to the integers.
+    /// Writes a linear layer over more than two axes as one over two, so that its bias is added in integers.
     fn flat_linear(
         &mut self,
         parts: &LayerParts<'_>,
@@ -466,7 +466,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A tensor as rows of so many numbers.
+    /// Reshapes a tensor to rows of `columns` numbers.
     pub(crate) fn rows(&mut self, name: &str, columns: usize, hint: &str) -> String {
         let shape = self
             .b
@@ -489,7 +489,7 @@ pub(crate) fn averaged(b: &Builder<'_>, node: &Node) -> Option<usize> {
     one.filter(|_| one == two)
 }
 
-/// Whether the node adds or multiplies two tensors of floats.
+/// The operation of a node that adds or multiplies two float tensors.
 pub(crate) fn is_sum_or_product(b: &Builder<'_>, node: &Node) -> Option<Arithmetic> {
     let floats = node
         .inputs

@@ -8,7 +8,7 @@ use super::quantized::{LayerParts, NARROW, Writer};
 use crate::proto::data_type;
 
 impl Writer<'_> {
-    /// The initializer of a layer's integers, its type, and its zero points.
+    /// The initializer of a layer's integers, with its type and its zero points.
     pub(crate) fn weight_codes(&mut self, parts: &LayerParts<'_>, four_bits: bool) -> WeightCodes {
         let layer = &parts.layer;
         let zero_of = |at: usize| {
@@ -33,7 +33,7 @@ impl Writer<'_> {
         self.own_name(&path)
     }
 
-    /// A layer's weight, dequantized.
+    /// Writes the weight of a layer, dequantized.
     pub(super) fn dequantized_weight(&mut self, parts: &LayerParts<'_>) -> String {
         let layer = &parts.layer;
         let weight_only = parts.input.is_none() && parts.node.op != Op::Embedding;
@@ -65,13 +65,14 @@ impl Writer<'_> {
                 scale_dims = vec![outputs, groups];
                 attributes.push(integer("axis", 1));
             } else if dims.len() == 2 {
-                // Scales lie output by output; the weight does not.
+                // The scales are ordered by output, but the weight is not.
                 scale_dims = vec![groups, outputs];
                 attributes.push(integer("axis", 0));
                 scales = turned(&scales, outputs, groups);
                 zeros = turned(&zeros, outputs, groups);
             } else {
-                // A transposed convolution: output by output, and turned back behind.
+                // The weight of a transposed convolution is written output by output, and transposed after it is
+                // dequantized.
                 let turned_codes = (0..outputs).flat_map(|output| {
                     let inner = layer.shape[2..].iter().product::<usize>();
                     let integers = &integers;
@@ -88,7 +89,7 @@ impl Writer<'_> {
         }
         let hint = format!("{name}/dequantized");
         if wide && self.dialect.full_floats {
-            // There is no type of 16 bits to keep the integers in.
+            // The runtime has no 16-bit type for the integers.
             #[allow(clippy::cast_precision_loss, reason = "integers of 17 bits")]
             let float = |(at, q): (usize, &i32)| layer.scales[layer.scale_index(at)] * *q as f32;
             let floats: Vec<f32> = layer.weight.iter().enumerate().map(float).collect();
@@ -100,7 +101,7 @@ impl Writer<'_> {
             .initializer(&name, &dims, &Numbers::Int(codes.data_type, &integers));
         let spelled = bytes_only && wide || layer.group.is_some() && !has_blocks;
         if spelled {
-            // Only of a linear layer do the columns come first.
+            // Only linear layers have the inputs as their first axis.
             let axis = usize::from(layer.output_axis == 0 || dims != layer.shape);
             let blocks = layer.group.map(|group| (axis, group));
             if blocks.is_none() && scales.len() > 1 {
@@ -124,7 +125,7 @@ impl Writer<'_> {
         self.as_the_layer_has_it(parts, weight, &dims)
     }
 
-    /// A weight that is laid out output by output as the layer has it.
+    /// Converts a weight that is ordered by output to the layout of the layer.
     fn as_the_layer_has_it(
         &mut self,
         parts: &LayerParts<'_>,
@@ -156,7 +157,8 @@ impl Writer<'_> {
             .helper("Transpose", &[&shaped], &hint, vec![ints("perm", axes)])
     }
 
-    /// `scale · (q − zero point)` in operators that every opset has; scales of blocks are spread over an axis.
+    /// Writes `scale · (q − zero_point)` with operators that every opset has; scales of blocks are broadcast over an
+    /// axis.
     fn spelled_weight(
         &mut self,
         name: &str,
@@ -193,7 +195,7 @@ impl Writer<'_> {
         self.b.helper("Mul", &[&float, &scales], &hint, Vec::new())
     }
 
-    /// The name of a layer's bias: its parameter's, or one like it.
+    /// The name of the bias of a layer: that of its parameter, or a similar one.
     pub(crate) fn bias_name(&mut self, parts: &LayerParts<'_>) -> String {
         match parts.node.inputs.get(2) {
             Some(&id) => {
@@ -204,7 +206,8 @@ impl Writer<'_> {
         }
     }
 
-    /// A layer's bias: integers with the scale `float32(s_x · s_w)`, dequantized, or floats; `None` if it is zero.
+    /// Writes the bias of a layer: integers with the scale `float32(s_x · s_w)`, dequantized, or floats. Returns `None`
+    /// if the bias is zero.
     pub(super) fn bias(&mut self, parts: &LayerParts<'_>) -> Option<String> {
         let layer = &parts.layer;
         if let Some(bias) = layer.float_bias {
@@ -258,7 +261,7 @@ impl Writer<'_> {
     }
 }
 
-/// A table of so many rows and columns, column by column.
+/// Transposes a table with this number of rows and columns.
 fn turned<T: Copy>(table: &[T], rows: usize, columns: usize) -> Vec<T> {
     let cells = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
     cells.map(|at| table[at]).collect()

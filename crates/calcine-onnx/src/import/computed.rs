@@ -1,4 +1,4 @@
-//! Operators on tensors that are known.
+//! Operators on constant tensors, which are computed when the file is read.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -89,7 +89,7 @@ pub(super) fn combined(with: calcine_graph::Arithmetic, a: Element, b: Element) 
                 Number::fixed(if b == 0 {
                     return None;
                 } else {
-                    // Of the sign of the divisor.
+                    // With the sign of the divisor.
                     let rest = a.checked_rem(b)?;
                     if rest != 0 && (rest < 0) != (b < 0) {
                         rest + b
@@ -101,7 +101,7 @@ pub(super) fn combined(with: calcine_graph::Arithmetic, a: Element, b: Element) 
             A::Power => Number::fixed(a.known()?.checked_pow(u32::try_from(b.known()?).ok()?)?),
             _ => return None,
         }),
-        // A power of floats may be told in integers.
+        // The exponent of floats may be an integer tensor.
         (Element::Float(a), Element::Int(b)) if with == A::Power => {
             #[allow(clippy::cast_precision_loss, reason = "an exponent")]
             let power = b.known()? as f32;
@@ -116,7 +116,7 @@ pub(super) fn combined(with: calcine_graph::Arithmetic, a: Element, b: Element) 
     })
 }
 
-/// The remainder that has the sign of the dividend.
+/// The remainder with the sign of the dividend.
 pub(super) fn truncated_remainder(a: Element, b: Element) -> Option<Element> {
     Some(match (a, b) {
         (Element::Float(a), Element::Float(b)) => Element::Float(a % b),
@@ -127,7 +127,7 @@ pub(super) fn truncated_remainder(a: Element, b: Element) -> Option<Element> {
     })
 }
 
-/// How two elements compare for every batch; `None` if that depends on it.
+/// The order of two elements for every batch size; `None` if it depends on the batch size.
 pub(super) fn order(a: Element, b: Element) -> Option<Ordering> {
     match (a, b) {
         (Element::Float(a), Element::Float(b)) => a.partial_cmp(&b),
@@ -135,7 +135,7 @@ pub(super) fn order(a: Element, b: Element) -> Option<Ordering> {
         (Element::Int(a), Element::Int(b)) => {
             let fixed = a.fixed.checked_sub(b.fixed)?;
             let growing = a.per_sample.checked_sub(b.per_sample)?;
-            // A batch has a sample at least.
+            // A batch has at least one sample.
             let least = fixed.checked_add(growing)?;
             match (growing.cmp(&0), least.cmp(&0)) {
                 (Ordering::Equal, order) => Some(order),
@@ -349,7 +349,7 @@ pub(super) fn gathered(a: &Attributes<'_, '_>, host: &Host, indices: &Host) -> F
     Ok(host.picked(shape, positions))
 }
 
-/// Where the rows of indices begin, and how many elements each has.
+/// The position at which each row of indices points, and the number of elements of each result.
 pub(super) fn blocks(host: &Host, indices: &Host) -> Result<(Vec<usize>, usize), Reason> {
     let depth = *indices.shape.last().ok_or("indices without axes")?;
     if depth > host.shape.len() || depth == 0 {

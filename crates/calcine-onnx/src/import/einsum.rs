@@ -1,4 +1,4 @@
-//! Sums of products by Einstein's convention.
+//! `Einsum`: sums of products in Einstein notation.
 
 use calcine_graph::{ElementKind, Extent, Op, Reduction, ValueId};
 
@@ -7,7 +7,7 @@ use super::importer::{Attributes, Importer, Operand, Reason, number};
 use super::layers::{Read, needs};
 use super::windows::fixed;
 
-/// The letters of an operand's axes, an ellipsis being as many digits as it stands for axes.
+/// The letters of the axes of an operand. An ellipsis is replaced by one digit for each of its axes.
 fn letters(term: &str, rank: usize) -> Result<Vec<char>, Reason> {
     let Some((before, after)) = term.split_once("...") else {
         return Ok(term.chars().collect());
@@ -16,7 +16,7 @@ fn letters(term: &str, rank: usize) -> Result<Vec<char>, Reason> {
     let open = rank
         .checked_sub(own)
         .ok_or_else(|| format!("`{term}` for {rank} axes"))?;
-    // From the last axis on, so that ellipses of different lengths broadcast.
+    // Digits count from the last axis, so that ellipses of different lengths broadcast.
     let digits = (0..open)
         .rev()
         .map(|at| char::from_digit(u32::try_from(at).unwrap_or(0), 36).unwrap_or('?'));
@@ -113,7 +113,7 @@ impl Importer {
             let (value, mut own) = self.diagonal(value, own)?;
             let other = operands.get(1 - at.min(1)).filter(|_| operands.len() == 2);
             let mut value = value;
-            // What no one else has is summed at once.
+            // Axes that occur in one operand only are summed first.
             for axis in (0..own.len()).rev() {
                 let letter = own[axis];
                 let kept = output.contains(&letter)
@@ -149,7 +149,8 @@ impl Importer {
             return Err("operands of another number than 1 and 2".to_owned());
         };
         let (left, right) = (*left, *right);
-        // Axes of both operands and the result, of the left one, of the right one, and those that are summed.
+        // The axes of both operands and the result, those of the left operand, those of the right operand, and those
+        // that are summed.
         let all: Vec<char> = lengths.iter().map(|(letter, _)| *letter).collect();
         let kind = |letter: &&char, l: bool, r: bool, out: bool| {
             left_own.contains(letter) == l
@@ -213,7 +214,7 @@ impl Importer {
         })
     }
 
-    /// The axes of an operand in this order, those of length 1 spread.
+    /// Permutes the axes of an operand to this order, and broadcasts those of length 1.
     fn arranged(
         &mut self,
         x: ValueId,
@@ -235,7 +236,7 @@ impl Importer {
         Ok(self.spread(turned, &shape))
     }
 
-    /// The diagonal of axes with one letter: products with the identity, summed.
+    /// The diagonal of axes with the same letter, as the sum of products with the identity matrix.
     fn diagonal(
         &mut self,
         mut x: ValueId,

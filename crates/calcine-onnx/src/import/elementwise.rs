@@ -1,4 +1,4 @@
-//! Operators of each element.
+//! Element-wise operators.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use super::importer::{Attributes, Importer, Operand, Reason, is_made, shortest};
 
 type Read = Result<ValueId, Reason>;
 
-/// The operators of one operand that the graph has as they are.
+/// The operators of one operand for which the graph has an operation.
 pub(crate) fn map_of(op: &str) -> Option<Map> {
     Some(match op {
         "Relu" => Map::Relu,
@@ -67,7 +67,8 @@ pub(crate) fn comparison_of(op: &str) -> Option<Comparison> {
     })
 }
 
-/// The number of a constant of one element that has no more axes than the other operand, as the file prints it.
+/// The number of a constant with one element and no more axes than the other operand, as the shortest decimal number
+/// that is the same float.
 fn number(operand: &Operand, rank: usize) -> Option<f64> {
     let Operand::Host(host) = operand else {
         return None;
@@ -81,7 +82,7 @@ fn number(operand: &Operand, rank: usize) -> Option<f64> {
     }
 }
 
-/// Whether a constant is a parameter, though of one element: an initializer with an axis and a name of its own.
+/// Whether a constant of one element is a parameter: an initializer with an axis and a name of its own.
 fn is_parameter(operand: &Operand) -> bool {
     let Operand::Host(host) = operand else {
         return false;
@@ -155,7 +156,7 @@ impl Importer {
         }
     }
 
-    /// Whether the node that is read now alone reads a value.
+    /// Whether the current node is the only one that reads a value.
     fn only_read_here(&self, id: ValueId) -> bool {
         self.single_use.contains(&id)
     }
@@ -194,7 +195,7 @@ impl Importer {
         self.both(Arithmetic::Multiply, rest, sign)
     }
 
-    /// `Shrink`: numbers near zero are zero, others are moved towards it.
+    /// `Shrink`: numbers near zero become zero, and others are moved towards zero.
     pub(crate) fn shrink(&mut self, a: &Attributes<'_, '_>, x: ValueId) -> Read {
         let (lambda, bias) = (a.float("lambd", 0.5)?, a.float("bias", 0.0)?);
         let kind = self.kind(x);
@@ -209,7 +210,7 @@ impl Importer {
         Ok(self.cast(sum, kind))
     }
 
-    /// `IsInf` of one sign or both.
+    /// `IsInf` for one sign or both.
     pub(crate) fn is_infinite(&mut self, a: &Attributes<'_, '_>, x: ValueId) -> Read {
         let (up, down) = (
             a.int("detect_positive", 1)? != 0,
@@ -234,7 +235,7 @@ impl Importer {
             self.operand(x, 2)?,
         ];
         let mask = self.value(&mask)?;
-        // A number where the mask is true, or where it is not.
+        // Replaces elements by a number where the mask is true, or where it is false.
         for (number_of, other, when) in [(&yes, &no, true), (&no, &yes, false)] {
             let Some(number) = number(number_of, usize::MAX) else {
                 continue;
@@ -261,7 +262,7 @@ impl Importer {
         Ok(self.push(Op::Where, operands, shape, kind))
     }
 
-    /// A value repeated to a shape that it broadcasts to.
+    /// Broadcasts a value to a shape.
     pub(crate) fn spread(&mut self, id: ValueId, shape: &[Extent]) -> ValueId {
         if self.shape(id) == shape {
             return id;
@@ -301,7 +302,7 @@ impl Importer {
             return Ok(codes);
         }
         let map = match (low, high) {
-            // Of bounds the wrong way round, the upper one is what is left.
+            // If the lower bound is above the upper one, the result is the upper one.
             (Some(low), Some(high)) if low > high => Map::Clamp { low: high, high },
             (Some(low), Some(high)) => Map::Clamp { low, high },
             (Some(low), None) => Map::ClampMin(low),
@@ -320,7 +321,7 @@ impl Importer {
             && shape.len() > 1
         {
             let channels = shape.get(1).map_or(1, |extent| extent.fixed);
-            // With an axis less, the channels are the first.
+            // Without a batch axis, the channels are the first axis.
             let leading = shape.len() - host.shape.len().min(shape.len());
             let axis = host.shape.iter().position(|&length| length > 1);
             let placed = axis.is_none_or(|axis| axis + leading == 1)
@@ -354,7 +355,7 @@ impl Importer {
         self.zip(Op::Zip(Arithmetic::Add), above, sloped, ElementKind::Float)
     }
 
-    /// Activations that the graph spells with others.
+    /// Activation functions that are composed of other operations of the graph.
     pub(crate) fn activation(
         &mut self,
         op: &str,
@@ -436,7 +437,7 @@ impl Importer {
         Some(read)
     }
 
-    /// `scale · (exp(x) − 1)` of numbers that are not positive, 0 of others.
+    /// `scale · (exp(x) − 1)` where `x ≤ 0`, and 0 elsewhere.
     fn exponential(&mut self, x: ValueId, scale: f64) -> ValueId {
         let negative = self.same(Op::Map(Map::ClampMax(0.0)), x);
         let power = self.same(Op::Map(Map::Exp), negative);
@@ -478,7 +479,7 @@ impl Importer {
         )
     }
 
-    /// `SwiGLU`: a gate by `Swish`, times a value.
+    /// `SwiGLU`: the swish of a gate, times a value.
     pub(crate) fn swish_gate(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let (gate, value) = (self.operand(x, 0)?, self.operand(x, 1)?);
         let (gate, value) = (self.value(&gate)?, self.value(&value)?);
@@ -502,7 +503,7 @@ impl Importer {
         }
     }
 
-    /// The least or greatest of some operands.
+    /// The minimum or maximum of several operands.
     pub(crate) fn extreme(&mut self, x: &[Option<Operand>], largest: bool) -> Read {
         let first = self.operand(x, 0)?;
         let mut best = first;

@@ -1,4 +1,4 @@
-//! The network of a graph that was read.
+//! Creates the network of a graph that was read.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use crate::error::ImportError;
 use crate::proto;
 
 impl Importer {
-    /// The network, without what no output depends on.
+    /// Creates the network, without nodes and values on which no output depends.
     pub(crate) fn finish(
         mut self,
         file: &proto::Graph<'_>,
@@ -43,7 +43,7 @@ impl Importer {
         }
         let places = self.without_dead_nodes();
         let device = device.clone();
-        // Nothing else holds the weights now, so they move into the network.
+        // The weights are not shared anymore, so they are moved into the network.
         self.known.clear();
         let own = std::mem::take(&mut self.parameters);
         let stored: Vec<Stored> = own.iter().map(Stored::of).collect();
@@ -81,7 +81,7 @@ impl Importer {
         place.map_or_else(String::new, |place| self.graph.value(place).name.clone())
     }
 
-    /// Leaves out nodes and values that no output depends on; returns where the others are now.
+    /// Removes nodes and values on which no output depends. Returns the new positions of the other values.
     fn without_dead_nodes(&mut self) -> Vec<Option<ValueId>> {
         let graph = &mut self.graph;
         let mut needed: HashSet<ValueId> =

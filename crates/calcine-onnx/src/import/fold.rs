@@ -1,4 +1,4 @@
-//! What can be computed when a file is read: of constants, and of shapes.
+//! Constant folding: operators on constants and shapes are computed when the file is read.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::proto::data_type;
 
 pub(super) type Folded = Result<Host, Reason>;
 
-/// The kind that elements of ONNX's type are read as.
+/// The kind of the elements of an ONNX type.
 pub(crate) fn kind_of(kind: i64) -> Result<ElementKind, Reason> {
     match kind {
         data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16 => {
@@ -40,7 +40,8 @@ pub(crate) fn kind_of(kind: i64) -> Result<ElementKind, Reason> {
     }
 }
 
-/// The kind that a cast to ONNX's type makes. Integers of fewer bits than a byte would wrap around.
+/// The kind of the result of a cast to an ONNX type. Casts to integers of fewer bits than a byte are not supported,
+/// because they wrap around.
 pub(crate) fn cast_kind(kind: i64) -> Result<ElementKind, Reason> {
     match kind {
         data_type::INT4 | data_type::UINT4 | data_type::INT2 | data_type::UINT2 => {
@@ -51,7 +52,7 @@ pub(crate) fn cast_kind(kind: i64) -> Result<ElementKind, Reason> {
 }
 
 impl Importer {
-    /// The results of a node whose operands are all known; `None` if it is computed by the network.
+    /// The results of a node whose operands are all constant; `None` if the network has to compute it.
     pub(crate) fn folded(
         &mut self,
         op: &str,
@@ -115,7 +116,7 @@ impl Importer {
         let first = get(0)?;
         Some(match op {
             "Identity" => Ok((*first).clone()),
-            // Codes of fewer bits than their type, as Brevitas writes them.
+            // Integers with fewer bits than their type, as Brevitas writes them.
             "Clip" if first.numbers().is_some() => {
                 let bound = |at: usize| get(at).and_then(|host| host.known()?.first().copied());
                 let (low, high) = (bound(1).unwrap_or(i64::MIN), bound(2).unwrap_or(i64::MAX));
@@ -292,7 +293,7 @@ impl Importer {
         })
     }
 
-    /// Whether a constant of this shape may be made.
+    /// Checks that a constant of this shape is within the memory limit.
     fn allows(&self, shape: &[usize]) -> Result<(), Reason> {
         let mut lengths = shape.iter();
         let elements = lengths.try_fold(1_u128, |all, &length| all.checked_mul(length as u128));
@@ -304,7 +305,7 @@ impl Importer {
         }
     }
 
-    /// The attribute `value` of a constant that a shape is filled with.
+    /// The attribute `value`, with which a shape is filled.
     pub(crate) fn value_attribute(&mut self, a: &Attributes<'_, '_>) -> Folded {
         match a.0.attribute("value") {
             None => Ok(Host::floats(Vec::new(), vec![0.0])),

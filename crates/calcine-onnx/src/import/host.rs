@@ -1,4 +1,4 @@
-//! Tensors that are known when a file is read: weights, constants, and shapes, which may depend on the batch.
+//! Tensors that are known when a file is read: weights, constants, and shapes, whose elements may depend on the batch.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use calcine_graph::{ElementKind, Extent};
 use crate::error::ImportError;
 use crate::proto::{Data, External, Tensor, data_type};
 
-/// A whole number, or one that grows with the batch: `fixed + per_sample · batch`.
+/// An integer that may be a linear function of the batch size: `fixed + per_sample · batch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Number {
     pub(crate) fixed: i64,
@@ -26,7 +26,7 @@ impl Number {
         }
     }
 
-    /// The number, if no batch changes it.
+    /// The number, if it does not depend on the batch.
     pub(crate) fn known(self) -> Option<i64> {
         (self.per_sample == 0).then_some(self.fixed)
     }
@@ -70,7 +70,7 @@ impl Number {
             return Some(Self::fixed(1));
         }
         if by.per_sample != 0 {
-            // `k · b / b`, as in the size of a group of axes by that of some of them.
+            // `k · b / b`, for example the size of several axes divided by the size of some of them.
             let exact = by.fixed == 0 && self.fixed == 0 && self.per_sample % by.per_sample == 0;
             return exact.then(|| Self::fixed(self.per_sample / by.per_sample));
         }
@@ -89,7 +89,7 @@ impl Number {
     }
 }
 
-/// A tensor's elements.
+/// The elements of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Elements {
     Floats(Vec<f32>),
@@ -97,18 +97,18 @@ pub(crate) enum Elements {
     Bools(Vec<bool>),
 }
 
-/// A tensor in host memory; of no axis, it has one element.
+/// A tensor in host memory. Without axes, it has one element.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Host {
     pub(crate) shape: Vec<usize>,
     pub(crate) elements: Elements,
-    /// The initializer whose elements these are.
+    /// The name of the initializer that has these elements.
     pub(crate) name: Option<String>,
-    /// Whether its two axes are the other way round than the initializer's.
+    /// Whether it is the transpose of the initializer.
     pub(crate) transposed: bool,
-    /// ONNX's number of the file's type.
+    /// The element type in the file, as ONNX's type number.
     pub(crate) data_type: i64,
-    /// The initializer's own shape, if this is another.
+    /// The shape of the initializer, if it differs.
     pub(crate) original: Option<Vec<usize>>,
 }
 
@@ -146,7 +146,7 @@ impl Host {
         }
     }
 
-    /// A caller's tensor of ONNX's type.
+    /// Converts a tensor of the caller, with an ONNX type.
     pub(crate) fn of_data(data: &TensorData, kind: i64) -> Result<Self, String> {
         let shape = data.shape().to_vec();
         let elements = match super::fold::kind_of(kind) {
@@ -178,7 +178,7 @@ impl Host {
         }
     }
 
-    /// Its only element as a number.
+    /// The only element as a number; `None` if there are several.
     #[allow(clippy::cast_precision_loss, reason = "settings of a file")]
     pub(crate) fn scalar(&self) -> Option<f64> {
         if self.len() != 1 {
@@ -198,7 +198,7 @@ impl Host {
         }
     }
 
-    /// Its integers, if no batch changes them.
+    /// The elements as integers; `None` if they are floats or depend on the batch.
     pub(crate) fn known(&self) -> Option<Vec<i64>> {
         self.numbers()?
             .iter()
@@ -206,7 +206,7 @@ impl Host {
             .collect()
     }
 
-    /// The elements at these positions, in this shape.
+    /// A tensor of this shape with the elements at these positions.
     pub(crate) fn picked(&self, shape: Vec<usize>, positions: impl Iterator<Item = usize>) -> Self {
         let elements = match &self.elements {
             Elements::Floats(values) => Elements::Floats(positions.map(|at| values[at]).collect()),
@@ -223,7 +223,7 @@ impl Host {
         }
     }
 
-    /// The same elements in another shape.
+    /// The tensor with the same elements and another shape.
     pub(crate) fn reshaped(&self, shape: Vec<usize>) -> Self {
         let own = self.name.as_ref().map(|_| self.shape.clone());
         let original = self.original.clone().or(own).filter(|own| *own != shape);
@@ -237,7 +237,7 @@ impl Host {
         }
     }
 
-    /// The axes in another order.
+    /// The tensor with permuted axes.
     pub(crate) fn permuted(&self, axes: &[usize]) -> Self {
         let steps = strides(&self.shape);
         let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
@@ -258,7 +258,7 @@ impl Host {
         }
     }
 
-    /// Axes of length 1 repeated to a shape that it broadcasts to; `None` if it does not.
+    /// The tensor broadcast to a shape; `None` if that is impossible.
     pub(crate) fn broadcast(&self, shape: &[usize]) -> Option<Self> {
         let leading = shape.len().checked_sub(self.shape.len())?;
         let own = strides(&self.shape);
@@ -274,7 +274,7 @@ impl Host {
     }
 }
 
-/// A matrix of so many rows and columns, turned round, block by block so that both stay in the processor's cache.
+/// Transposes a matrix of `rows` rows and `columns` columns, in blocks, so that source and result stay in the cache.
 fn turned(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     const BLOCK: usize = 32;
     let mut turned = vec![0.0; values.len()];
@@ -290,7 +290,7 @@ fn turned(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     turned
 }
 
-/// How far apart neighbours along each axis lie.
+/// The strides of a shape in row-major order.
 pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     let mut steps = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
@@ -299,7 +299,7 @@ pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     steps
 }
 
-/// The positions of a tensor's elements, row by row, with these distances along its axes.
+/// The positions of the elements of a shape in row-major order, for these strides.
 pub(crate) struct Positions {
     shape: Vec<usize>,
     steps: Vec<usize>,
@@ -343,7 +343,7 @@ impl Iterator for Positions {
     }
 }
 
-/// Files of external data, each read once.
+/// The files of external data, each of which is read once.
 #[derive(Debug, Default)]
 pub(crate) struct Folder {
     path: Option<PathBuf>,
@@ -358,7 +358,7 @@ impl Folder {
         }
     }
 
-    /// The bytes of a tensor that are in another file, which must lie in the model's folder or below.
+    /// The bytes of a tensor in another file, which must be in the model's folder or below it.
     fn bytes(&mut self, external: &External<'_>) -> Result<(Rc<Vec<u8>>, [usize; 2]), String> {
         let location = &*external.location;
         let path = Path::new(location);
@@ -412,7 +412,7 @@ impl Folder {
         }
     }
 
-    /// A tensor of a file.
+    /// Reads a tensor of a file.
     pub(crate) fn host(&mut self, tensor: &Tensor<'_>) -> Result<Host, ImportError> {
         self.decoded(tensor).map_err(|problem| ImportError::Tensor {
             name: tensor.name.clone().into_owned(),
@@ -458,7 +458,7 @@ impl Folder {
             data_type: tensor.data_type,
             original: None,
         };
-        // Of less than eight bits, the end of the last byte may be left over.
+        // With fewer than eight bits per element, the last byte may have unused bits.
         let rest = match tensor.data_type {
             data_type::INT4 | data_type::UINT4 => 1,
             data_type::INT2 | data_type::UINT2 => 3,

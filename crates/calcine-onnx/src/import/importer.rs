@@ -1,4 +1,4 @@
-//! A graph being read.
+//! The state of an import: the graph that is built while a file is read.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -12,21 +12,21 @@ use super::quantized::Codes;
 use super::quantizer::FileQuantizer;
 use crate::proto::{self, AttributeValue};
 
-/// Why a node is not read, in words that end a sentence.
+/// Why a node is not supported, as the end of a sentence.
 pub(crate) type Reason = String;
 
-/// What a name of the file stands for.
+/// The value of a name in the file.
 #[derive(Debug, Clone)]
 pub(crate) enum Known {
     /// A tensor that does not depend on inputs.
     Host(Rc<Host>),
     /// A value of the graph.
     Value(ValueId),
-    /// The result of a node that could not be read.
+    /// The result of a node that is not supported.
     Broken,
 }
 
-/// What a node reads.
+/// An operand of a node.
 #[derive(Debug, Clone)]
 pub(crate) enum Operand {
     Host(Rc<Host>),
@@ -47,30 +47,30 @@ pub(crate) struct Importer {
     pub(crate) known: HashMap<String, Known>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) constants: Vec<(ValueId, Rc<Host>)>,
-    /// Parameters that are there, by the initializer, their shape, and whether that is transposed.
+    /// The existing parameters, by initializer, shape, and whether they are transposed.
     stored: HashMap<(String, Vec<usize>, bool), ValueId>,
     paths: HashSet<String>,
-    /// Values that have no axis in the file, and one of length 1 in the graph.
+    /// Values without axes in the file, which have one axis of length 1 in the graph.
     scalars: HashSet<ValueId>,
-    /// The types of inputs, by ONNX's numbers.
+    /// The types of inputs, as ONNX's type numbers.
     pub(crate) data_types: HashMap<ValueId, i64>,
-    /// Integers that stand for floats.
+    /// Integers that represent floats.
     pub(crate) codes: HashMap<ValueId, Codes>,
-    /// How the file quantizes values.
+    /// The quantizers of values.
     pub(crate) quantizers: HashMap<ValueId, Rc<FileQuantizer>>,
-    /// How the file quantizes initializers.
+    /// The quantizers of initializers.
     pub(crate) weight_quantizers: HashMap<String, Rc<FileQuantizer>>,
-    /// How many samples the file is for, if it is for a fixed number that is taken for the batch.
+    /// The batch size for which the file was made, if that size is replaced by a free batch.
     pub(crate) fixed_batch: Option<usize>,
-    /// Values that one node of the file alone reads.
+    /// Names that only one node of the file reads.
     pub(crate) single_use: HashSet<ValueId>,
-    /// How many elements constants may still have.
+    /// The number of elements that constants may still have.
     pub(crate) budget: u128,
-    /// Where the node that is read stands in its model, for parameters without a name.
+    /// The module path of the current node, for parameters without a name.
     pub(crate) scope: String,
 }
 
-/// A node's attributes.
+/// The attributes of a node.
 pub(crate) struct Attributes<'n, 'a>(pub(crate) &'n proto::Node<'a>);
 
 impl Attributes<'_, '_> {
@@ -108,7 +108,7 @@ impl Attributes<'_, '_> {
     }
 }
 
-/// A float as the shortest decimal number that is the same float.
+/// Converts a float to the number with the shortest decimal representation of the same float.
 pub(crate) fn shortest(value: f32) -> f64 {
     value
         .to_string()
@@ -116,7 +116,7 @@ pub(crate) fn shortest(value: f32) -> f64 {
         .unwrap_or_else(|_| f64::from(value))
 }
 
-/// An axis counted from the end if negative.
+/// An axis; negative ones count from the end.
 pub(crate) fn axis_of(axis: i64, rank: usize) -> Result<usize, Reason> {
     let signed = i64::try_from(rank).unwrap_or(i64::MAX);
     let counted = if axis < 0 {
@@ -158,7 +158,7 @@ impl Importer {
         self.graph.value(id).shape.len()
     }
 
-    /// The shape that the file's tensor has, which may have no axis.
+    /// The shape of the tensor in the file, which may have no axes.
     pub(crate) fn file_shape(&self, id: ValueId) -> Vec<Extent> {
         match self.scalars.contains(&id) {
             true => Vec::new(),
@@ -166,7 +166,7 @@ impl Importer {
         }
     }
 
-    /// The same elements in a shape of the file, which may have no axis.
+    /// Reshapes a value to a shape of the file, which may have no axes.
     pub(crate) fn in_file_shape(&mut self, id: ValueId, shape: Vec<Extent>) -> ValueId {
         let is_scalar = shape.is_empty();
         let count = self.graph.values.len();
@@ -182,7 +182,7 @@ impl Importer {
         id
     }
 
-    /// Says that a value has no axis in the file.
+    /// Records that a value has no axes in the file.
     pub(crate) fn mark_scalar(&mut self, id: ValueId) {
         self.scalars.insert(id);
     }
@@ -191,7 +191,7 @@ impl Importer {
         self.graph.value(id).kind
     }
 
-    /// A value of the graph that nothing computes.
+    /// Adds a value to the graph that no node computes.
     pub(crate) fn given(
         &mut self,
         name: &str,
@@ -208,7 +208,8 @@ impl Importer {
         ValueId(self.graph.values.len() - 1)
     }
 
-    /// A node with this result. Of operands without axes, an element-wise operation makes a result without axes.
+    /// Adds a node with this result. The result of an element-wise operation has no axes in the file if its operands
+    /// have none.
     pub(crate) fn push(
         &mut self,
         op: Op,
@@ -243,13 +244,13 @@ impl Importer {
         output
     }
 
-    /// A node whose result has the shape and kind of its first operand.
+    /// Adds a node whose result has the shape and kind of its first operand.
     pub(crate) fn same(&mut self, op: Op, x: ValueId) -> ValueId {
         let (shape, kind) = (self.shape(x), self.kind(x));
         self.push(op, vec![x], shape, kind)
     }
 
-    /// An operand as a value of the graph: a constant or parameter if it is known.
+    /// An operand as a value of the graph: a constant or a parameter if it is known.
     pub(crate) fn value(&mut self, operand: &Operand) -> Result<ValueId, Reason> {
         match operand {
             Operand::Value(id) => Ok(*id),
@@ -257,8 +258,8 @@ impl Importer {
         }
     }
 
-    /// A tensor that is known as a parameter, if it is of floats and an initializer, else as a constant. A tensor without
-    /// axes gets one.
+    /// A known tensor as a value of the graph: a parameter if it is an initializer of floats, otherwise a constant. A
+    /// tensor without axes gets one.
     pub(crate) fn tensor(
         &mut self,
         host: &Rc<Host>,
@@ -339,7 +340,7 @@ impl Importer {
         Ok(id)
     }
 
-    /// The path of a parameter: the initializer's name if it is one, else that of the node's place in its model.
+    /// The path of a parameter: the name of the initializer if it has one, otherwise a name in the module of the node.
     fn path(&mut self, name: Option<&str>, layer: &str, role: &str) -> String {
         let own = name.filter(|name| !is_made(name));
         let wanted = match own {
@@ -371,7 +372,7 @@ impl Importer {
         path
     }
 
-    /// A value with leading axes of length 1, so that it has so many.
+    /// Adds leading axes of length 1 to a value, so that it has `rank` axes.
     pub(crate) fn with_rank(&mut self, id: ValueId, rank: usize) -> Result<ValueId, Reason> {
         let own = self.rank(id);
         if own == rank {
@@ -385,13 +386,13 @@ impl Importer {
         Ok(self.reshaped(id, shape))
     }
 
-    /// The same elements in another shape; no node if that is the same.
+    /// Reshapes a value; adds no node if the shape is the same.
     pub(crate) fn reshaped(&mut self, id: ValueId, shape: Vec<Extent>) -> ValueId {
         if self.shape(id) == shape {
             return id;
         }
         let kind = self.kind(id);
-        // One of two reshapes in a row does.
+        // Of two consecutive reshapes, only the second one is needed.
         if let Source::Node(at) = self.graph.value(id).source
             && self.graph.nodes[at].op == Op::Reshape
         {
@@ -426,7 +427,7 @@ impl Importer {
         }
     }
 
-    /// The shapes of operands of one rank, broadcast.
+    /// The broadcast shape of operands with the same rank.
     pub(crate) fn broadcast(&self, operands: &[ValueId]) -> Result<Vec<Extent>, Reason> {
         let mut shape = self.shape(operands[0]);
         for &id in &operands[1..] {
@@ -446,14 +447,14 @@ impl Importer {
         Ok(shape)
     }
 
-    /// Operands of one rank.
+    /// Gives operands the same rank.
     pub(crate) fn aligned(&mut self, operands: &[ValueId]) -> Result<Vec<ValueId>, Reason> {
         let rank = operands.iter().map(|&id| self.rank(id)).max().unwrap_or(0);
         let operands = operands.iter().map(|&id| self.with_rank(id, rank));
         operands.collect()
     }
 
-    /// A node of two tensors, broadcast.
+    /// Adds a node with two operands, which are broadcast.
     pub(crate) fn zip(
         &mut self,
         op: Op,
@@ -466,7 +467,7 @@ impl Importer {
         Ok(self.push(op, operands, shape, kind))
     }
 
-    /// `a` and `b` of one kind, combined.
+    /// Combines `a` and `b`, converted to the same kind.
     pub(crate) fn both(
         &mut self,
         arithmetic: Arithmetic,
@@ -477,12 +478,12 @@ impl Importer {
         self.zip(Op::Zip(arithmetic), a, b, kind)
     }
 
-    /// A function of each element.
+    /// Adds a function of each element.
     pub(crate) fn map(&mut self, map: Map, x: ValueId) -> ValueId {
         self.same(Op::Map(map), x)
     }
 
-    /// Each element compared with a number.
+    /// Compares each element with a number.
     pub(crate) fn compared_with(
         &mut self,
         comparison: Comparison,
@@ -494,7 +495,7 @@ impl Importer {
         self.push(op, vec![x], shape, ElementKind::Bool)
     }
 
-    /// A number where a mask is true; both are broadcast.
+    /// Replaces elements by a number where a mask is true; both are broadcast.
     pub(crate) fn with_number_where(
         &mut self,
         x: ValueId,
@@ -508,13 +509,13 @@ impl Importer {
         Ok(self.push(Op::Fill(number), vec![x, operands[1]], shape, kind))
     }
 
-    /// A tensor that the reader makes.
+    /// Adds a tensor that the importer creates.
     pub(crate) fn made(&mut self, host: Host) -> Result<ValueId, Reason> {
         self.spend(host.len() as u128)?;
         self.tensor(&Rc::new(host), "", "constant")
     }
 
-    /// Allows so many more elements in constants.
+    /// Counts the elements of a new constant against the memory limit.
     pub(crate) fn spend(&mut self, elements: u128) -> Result<(), Reason> {
         let left = self.budget.checked_sub(elements);
         self.budget = left.ok_or_else(|| {
@@ -524,13 +525,13 @@ impl Importer {
     }
 }
 
-/// Whether an exporter made up an initializer's name.
+/// Whether the name of an initializer was generated by an exporter.
 pub(crate) fn is_made(name: &str) -> bool {
     let starts = ["val_", "getitem", "/", "_"];
     name.contains("::") || starts.iter().any(|start| name.starts_with(start))
 }
 
-/// An initializer's name as Burn's layers call their parameters.
+/// The name that Burn's layers use for a parameter.
 fn renamed(name: &str, layer: &str, role: &str) -> String {
     let (stem, last) = match name.rsplit_once('.') {
         Some((stem, last)) => (Some(stem), last),
@@ -550,7 +551,7 @@ fn renamed(name: &str, layer: &str, role: &str) -> String {
     }
 }
 
-/// A length as a number.
+/// The length of an axis as a number.
 pub(crate) fn number(extent: Extent) -> Number {
     Number::of(extent)
 }

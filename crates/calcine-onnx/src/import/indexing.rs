@@ -1,4 +1,4 @@
-//! Parts of tensors: slices, and elements at given places.
+//! Slices, and elements at given indices.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use super::importer::{Attributes, Importer, Operand, Reason, axis_of, number};
 use super::shapes::{Read, whole};
 
 impl Importer {
-    /// Part of one axis.
+    /// A slice of one axis.
     pub(crate) fn part(&mut self, x: ValueId, axis: usize, start: Number, end: Number) -> Read {
         let mut shape = self.shape(x);
         let length = end.plus(Number {
@@ -111,7 +111,7 @@ impl Importer {
         }
     }
 
-    /// Indices counted from the end, if they are negative, counted from the start.
+    /// Converts negative indices, which count from the end, to indices that count from the start.
     pub(crate) fn counted_from_start(&mut self, rows: ValueId, length: Extent) -> Read {
         if let Some((_, host)) = self.constants.iter().find(|(id, _)| *id == rows)
             && host
@@ -121,7 +121,8 @@ impl Importer {
             return Ok(rows);
         }
         if !length.is_fixed() {
-            // What the network computes for such an axis is counted from the start; what a caller gives need not be.
+            // Indices that the network computes for such an axis count from the start; those of an input may count from
+            // the end.
             let known = self.constants.iter().any(|(id, _)| *id == rows);
             return match known || self.graph.inputs.contains(&rows) {
                 true => Err(format!(
@@ -138,7 +139,7 @@ impl Importer {
         Ok(self.push(Op::Where, vec![rows, negative, counted], shape, kind))
     }
 
-    /// `TopK`: the largest or smallest elements along an axis, in order, and where they are.
+    /// `TopK`: the largest or smallest elements along an axis, in order, and their indices.
     pub(crate) fn top(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -175,7 +176,7 @@ impl Importer {
         Ok([values, places])
     }
 
-    /// `ScatterElements` and `ScatterND`: elements at places that indices tell, updated.
+    /// `ScatterElements` and `ScatterND`: updates the elements at the given indices.
     pub(crate) fn scatter(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -207,7 +208,7 @@ impl Importer {
         Ok(self.push(op, vec![data, rows, updates], shape, kind))
     }
 
-    /// Rows of indices of the first axes of such a shape, each counted from the start.
+    /// Rows of indices into the first axes of a shape, each converted to count from the start.
     fn places_from_start(&mut self, rows: ValueId, shape: &[Extent]) -> Read {
         let known = self.constants.iter().find(|(id, _)| *id == rows);
         let known = known.and_then(|(_, host)| host.known());
@@ -275,7 +276,7 @@ impl Importer {
             Operand::Host(host) => {
                 let length = shape[axis];
                 let positions = positions(host, length)?;
-                // Neighbours in order are a part of the axis.
+                // Consecutive indices are a slice of the axis.
                 let ordered = positions.windows(2).all(|pair| pair[1] == pair[0] + 1);
                 let row_shape: Vec<Extent> = host
                     .shape
@@ -313,7 +314,7 @@ impl Importer {
         Ok(self.in_file_shape(picked, shape))
     }
 
-    /// Elements at places that are known, along the first axes.
+    /// The elements at constant indices into the first axes.
     pub(crate) fn gather_nd(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let (data, places) = (self.operand(x, 0)?, self.operand(x, 1)?);
         let data = self.value(&data)?;
@@ -356,7 +357,7 @@ impl Importer {
             .collect();
         output.extend(&shape[depth..]);
         if output.len() > 6 {
-            // Axes of length 1 are there for indexing alone.
+            // The axes of length 1 are used for indexing only.
             return Err(format!(
                 "a tensor of {} axes; valid are at most 6",
                 output.len()
@@ -366,7 +367,7 @@ impl Importer {
     }
 }
 
-/// Positions along an axis, counted from its end if negative.
+/// Indices of an axis; negative ones count from its end.
 fn positions(host: &Host, length: Extent) -> Result<Vec<i64>, Reason> {
     let Elements::Ints(values) = &host.elements else {
         return Err("indices that are not integers".to_owned());
@@ -386,7 +387,7 @@ fn positions(host: &Host, length: Extent) -> Result<Vec<i64>, Reason> {
     each.ok_or_else(|| format!("indices that an axis of length {length} does not have"))
 }
 
-/// A part of an axis as a graph has it, and how long it is. Starts and ends beyond the axis are its ends.
+/// A slice of an axis for the graph, and its length. Starts and ends outside of the axis are clamped to it.
 pub(crate) fn range(
     start: Number,
     end: Number,
@@ -396,12 +397,12 @@ pub(crate) fn range(
     let whole = number(length);
     let most = i64::MAX / 2;
     let place = |at: Number| match at.known() {
-        // Counted from the end.
+        // It counts from the end.
         Some(known) if known < 0 && known > -most => whole.plus(Number::fixed(known)),
         Some(known) if known <= -most => Some(Number::fixed(-1)),
         Some(known) => match whole.known() {
             Some(whole) => Some(Number::fixed(known.min(whole))),
-            // Of a batch of one, no element is certain but the first.
+            // A batch of one sample has only the first element.
             None if known >= most => Some(whole),
             None if known <= whole.fixed + whole.per_sample => Some(Number::fixed(known)),
             None => None,

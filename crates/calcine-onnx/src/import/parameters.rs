@@ -10,12 +10,12 @@ use super::Imported;
 use super::importer::Parameter;
 use super::quantizer::FileQuantizer;
 
-/// A parameter of the network, and the initializer that it is.
+/// A parameter of the network, and its initializer.
 pub(crate) struct Stored {
     value: ValueId,
     initializer: Option<String>,
     shape: Vec<usize>,
-    /// The initializer's own shape, if that is another.
+    /// The shape of the initializer, if it differs from that of the parameter.
     original: Option<Vec<usize>>,
     transposed: bool,
 }
@@ -33,7 +33,7 @@ impl Stored {
 }
 
 impl FileQuantizer {
-    /// As the quantizer of an activation: one scale for all of it.
+    /// The quantizer as that of an activation; `None` if there is more than one scale.
     fn activation(&self) -> Option<Quantizer> {
         let [low, high] = self.bounds().ok()?.map(|end| i32::try_from(end).ok());
         let ([scale], [zero]) = (&self.scales[..], &self.zeros[..]) else {
@@ -48,7 +48,8 @@ impl FileQuantizer {
         quantizer.is_sound().then_some(quantizer)
     }
 
-    /// As that of a parameter whose outputs lie along an axis of its own shape, which is the file's or that turned round.
+    /// The quantizer as that of a parameter. `axis` is the axis of the outputs in the shape of the parameter, which is
+    /// that of the file or its transpose.
     fn weight(
         &self,
         shape: &[usize],
@@ -63,7 +64,7 @@ impl FileQuantizer {
             (true, axis) if axis < 2 => 1 - axis,
             (_, axis) => axis,
         };
-        // Rows of all inputs and places of a kernel, as a matrix of the same outputs.
+        // The rows contain all inputs and kernel positions, as for a matrix with the same outputs.
         let rows = original.filter(|own| own.len() == 2 && output_axis == 0 && own[0] == shape[0]);
         let (order, group): (Vec<usize>, _) = match (self.axis, self.block) {
             (Some(1), block) if block > 0 && rows.is_some() => {
@@ -73,7 +74,7 @@ impl FileQuantizer {
             (Some(axis), 0) if own_axis(axis) == output_axis => {
                 ((0..self.scales.len()).collect(), None)
             }
-            // Blocks along the inputs of a matrix.
+            // The blocks are along the inputs of a matrix.
             (Some(axis), block)
                 if block > 0 && shape.len() == 2 && own_axis(axis) != output_axis =>
             {
@@ -108,7 +109,8 @@ impl FileQuantizer {
 }
 
 impl Imported {
-    /// Takes over what the importer saw of values and initializers, whose places in the network are these.
+    /// The quantization parameters of the values and initializers that the importer recorded, for their positions in
+    /// the network.
     pub(crate) fn quantize(
         &mut self,
         values: &HashMap<ValueId, Rc<FileQuantizer>>,
@@ -145,7 +147,7 @@ impl Imported {
             let axis = match reader {
                 Some(Op::Linear | Op::TransposedConvolution { .. }) => 1,
                 Some(_) => 0,
-                // A bias, which follows from scales.
+                // The scale of a bias follows from those of input and weight.
                 None => continue,
             };
             match quantizer.weight(

@@ -1,4 +1,4 @@
-//! Pools, resizing, and channels that become places.
+//! Pools, and operators that exchange channels and positions (`DepthToSpace`).
 
 use calcine_graph::{Comparison, Convolution, ElementKind, Extent, Op, Padding, Pool, ValueId};
 
@@ -29,7 +29,7 @@ impl Importer {
         let mut input = self.value(&needs(x, 0)?)?;
         let kind = self.kind(input);
         if largest && kind == ElementKind::Int {
-            // Integers that a float holds, as codes are.
+            // Integers that are exact in `f32`, such as those of quantizers.
             let floats = Operand::Value(self.cast(input, ElementKind::Float));
             let pooled = self.pool(a, &[Some(floats)], largest)?;
             return Ok(self.cast(pooled, ElementKind::Int));
@@ -108,7 +108,7 @@ impl Importer {
         Ok(self.push(op, vec![input], output, ElementKind::Float))
     }
 
-    /// The sums over windows, where pools cannot tell them: each channel's convolution with ones.
+    /// The sums over windows that pools cannot compute, as a depthwise convolution with ones.
     pub(crate) fn window_sums(&mut self, input: ValueId, w: &Windows, places: &[Extent]) -> Read {
         let shape = self.shape(input);
         let rows = number(shape[0])
@@ -119,7 +119,7 @@ impl Importer {
         let single = self.reshaped(input, single);
         let mut padding = w.padding.clone();
         for (axis, [before, after]) in padding.iter_mut().enumerate() {
-            // As many zeros behind as the last window reaches.
+            // Zeros are added behind, as far as the last window extends.
             let last = fixed(places[axis])?
                 .saturating_sub(1)
                 .saturating_mul(w.stride[axis]);
@@ -141,7 +141,8 @@ impl Importer {
         Ok(self.reshaped(sums, [&shape[..2], places].concat()))
     }
 
-    /// A volume with its padding, where that differs before and after: Burn's convolution of three axes takes none that does.
+    /// A volume that is padded by an operation of its own if the padding before and after differs, which Burn's
+    /// convolution over three axes does not support.
     pub(crate) fn padded_volume(&mut self, x: ValueId, padding: &mut [[usize; 2]]) -> ValueId {
         let mut x = x;
         if padding.len() == 3 && padding.iter().any(|[before, after]| before != after) {
@@ -152,7 +153,8 @@ impl Importer {
         x
     }
 
-    /// One over the number of elements of each window, of those inside or of those inside the padding.
+    /// The reciprocal of the number of elements of each window, either those inside of the tensor or also those of the
+    /// padding.
     fn shares(&mut self, w: &Windows, sizes: &[Extent], places: &[Extent], counts: bool) -> Read {
         let mut shape = vec![1, 1];
         let mut shares = vec![1.0_f32];
@@ -195,7 +197,7 @@ impl Importer {
         self.root(sums, a.int("p", 2)?)
     }
 
-    /// `GlobalLpPool`: the same over all places.
+    /// `GlobalLpPool`: `(Σ |x|ᵖ)^(1/p)` over all positions.
     pub(crate) fn global_lp_pool(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let input = self.value(&needs(x, 0)?)?;
         let mut sums = self.power_of_size(input, a.int("p", 2)?)?;
@@ -228,7 +230,7 @@ impl Importer {
         })
     }
 
-    /// Windows of three axes as windows of two, of the last two axes and then of the first.
+    /// Pools windows over three axes in two steps: over the last two axes, and then over the first.
     fn pool_of_volumes(
         &mut self,
         input: ValueId,
@@ -300,7 +302,7 @@ impl Importer {
         ))
     }
 
-    /// Channels to places, or back: reshapes around a permutation.
+    /// `DepthToSpace` and `SpaceToDepth`, as a permutation between two reshapes.
     pub(crate) fn depth_to_space(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -363,7 +365,7 @@ impl Importer {
         ))
     }
 
-    /// `a` where it is larger (or smaller), else `b`.
+    /// The larger (or the smaller) of `a` and `b`, element by element.
     pub(crate) fn larger(&mut self, a: ValueId, b: ValueId, largest: bool) -> Read {
         let operands = self.aligned(&[a, b])?;
         let shape = self.broadcast(&operands)?;

@@ -1,4 +1,4 @@
-//! Recurrent layers, step by step: a graph has no loops.
+//! Recurrent layers, which are unrolled because a graph has no loops.
 
 use std::rc::Rc;
 
@@ -8,22 +8,22 @@ use super::host::{Host, Number};
 use super::importer::{Attributes, Importer, Operand, Reason, shortest};
 use crate::proto::AttributeValue;
 
-/// The most steps that are written out.
+/// The maximum number of steps that are unrolled.
 const MOST_STEPS: usize = 1024;
 
 /// The weights of one direction.
 struct Direction {
-    /// What the inputs give to all gates, `[steps, batch, gates · hidden]`.
+    /// The contributions of the inputs to all gates, `[steps, batch, gates · hidden]`.
     inputs: ValueId,
     /// `[hidden, gates · hidden]`.
     recurrent: Rc<Host>,
     recurrent_bias: Option<Rc<Host>>,
     hidden: usize,
-    /// Whether what is forgotten is what the input gate lets through.
+    /// Whether the forget gate is one minus the input gate.
     input_forget: bool,
 }
 
-/// A function of a gate.
+/// The activation function of a gate.
 struct Activation {
     kind: String,
     alpha: Option<f64>,
@@ -31,7 +31,7 @@ struct Activation {
     clip: Option<f64>,
 }
 
-/// The functions of all directions.
+/// The activation functions of all directions.
 struct Cells {
     each: usize,
     all: Vec<Activation>,
@@ -74,7 +74,7 @@ impl Cells {
             None => None,
             Some(_) => Some(a.float("clip", 0.0)?),
         };
-        // Only those functions that have a number take one from the lists.
+        // Only functions with a parameter take a number from the lists.
         let (mut alphas, mut betas) = (alphas.into_iter(), betas.into_iter());
         let takes_alpha =
             |name: &str| !matches!(name, "sigmoid" | "tanh" | "relu" | "softsign" | "softplus");
@@ -90,7 +90,7 @@ impl Cells {
             } else {
                 None
             },
-            // What a cell shows is not clipped.
+            // The function of the cell for the hidden state is not clipped.
             clip: clip.filter(|_| at % default.len() < 2),
             kind,
         });
@@ -106,7 +106,7 @@ impl Cells {
 }
 
 impl Importer {
-    /// `LSTM`, `GRU` or `RNN`: all states, the last ones, and the last cells.
+    /// `LSTM`, `GRU` or `RNN`. The results are all hidden states, the last hidden states, and the last cell states.
     pub(crate) fn recurrent(
         &mut self,
         op: &str,
@@ -292,7 +292,7 @@ impl Importer {
                 weight.shape, recurrent.shape
             ));
         }
-        // One direction's, with the name of all if there is but one.
+        // The weight of one direction, which keeps its name if there is only one direction.
         let own = |host: &Host, shape: Vec<usize>| {
             let each = shape.iter().product::<usize>();
             match count {
@@ -328,7 +328,7 @@ impl Importer {
         })
     }
 
-    /// What a state gives to these gates.
+    /// The contribution of the hidden state to these gates.
     fn through(
         &mut self,
         d: &Direction,
@@ -360,7 +360,7 @@ impl Importer {
         Ok(self.push(Op::Linear, operands, shape, ElementKind::Float))
     }
 
-    /// A weight that every step reads, as one parameter.
+    /// A weight that every step reads, as a single parameter.
     fn shared(&mut self, host: &Rc<Host>, role: &str) -> Result<ValueId, Reason> {
         let same = self.parameters.iter().find(|parameter| {
             parameter.host.elements == host.elements && parameter.host.shape == host.shape
@@ -381,7 +381,7 @@ impl Importer {
         )
     }
 
-    /// The weights by which gates see the cell: of input, output and forget gate.
+    /// The peephole weights of the input, output and forget gate.
     fn peepholes(
         &mut self,
         x: &[Option<Operand>],
@@ -403,7 +403,7 @@ impl Importer {
         Ok(Some([parts[0], parts[1], parts[2]]))
     }
 
-    /// A sum through one of a direction's activations, clipped before.
+    /// Clips a sum and applies an activation function of a direction.
     fn activated(
         &mut self,
         cells: &[Activation],
@@ -460,7 +460,7 @@ impl Importer {
         })
     }
 
-    /// Gates input, output, forget, cell.
+    /// LSTM. The order of the gates is input, output, forget, cell.
     fn lstm_step(
         &mut self,
         d: &Direction,
@@ -500,7 +500,7 @@ impl Importer {
         Ok((self.both(Arithmetic::Multiply, output, shown)?, cell))
     }
 
-    /// Gates update, reset, hidden.
+    /// GRU. The order of the gates is update, reset, hidden.
     fn gru_step(
         &mut self,
         d: &Direction,

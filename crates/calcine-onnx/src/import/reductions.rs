@@ -1,4 +1,4 @@
-//! Operators along axes.
+//! Reductions and other operators along axes.
 
 use std::rc::Rc;
 
@@ -75,7 +75,7 @@ impl Importer {
     pub(crate) fn argmax(&mut self, a: &Attributes<'_, '_>, x: ValueId, least: bool) -> Read {
         let shape = self.shape(x);
         let axis = axis_of(a.int("axis", 0)?, shape.len())?;
-        // The last of equal elements is the first from behind.
+        // The last one of equal elements is the first one of the reversed axis.
         let last = a.int("select_last_index", 0)? != 0;
         let x = if last {
             self.same(Op::Flip(vec![axis]), x)
@@ -118,7 +118,7 @@ impl Importer {
         if self.opset >= 13 || axis + 1 == shape.len() {
             return Ok(self.same(op(axis), x));
         }
-        // Older ones take all axes from this one on for one.
+        // Older opsets treat this axis and all axes after it as one.
         let mut rest = shape[axis..].iter().map(|&extent| number(extent));
         let rest = rest
             .try_fold(Number::fixed(1), Number::times)
@@ -130,7 +130,7 @@ impl Importer {
         Ok(self.reshaped(normed, shape))
     }
 
-    /// 1 at the largest element along an axis, the first of equal ones, else 0.
+    /// 1 at the largest element along an axis (the first one of equal elements), and 0 elsewhere.
     pub(crate) fn hardmax(&mut self, a: &Attributes<'_, '_>, x: ValueId) -> Read {
         let shape = self.shape(x);
         if self.opset < 13 && axis_of(a.int("axis", 1)?, shape.len())? + 1 != shape.len() {
@@ -144,7 +144,7 @@ impl Importer {
         Ok(self.cast(is_best, ElementKind::Float))
     }
 
-    /// Whether a position along an axis is that of these indices, which have the length 1 there.
+    /// Whether each position along an axis equals the index there; the indices have the length 1 along the axis.
     pub(crate) fn at_index(&mut self, indices: ValueId, axis: usize, length: usize) -> Read {
         let mut lengths = vec![1; self.rank(indices)];
         lengths[axis] = length;
@@ -154,7 +154,7 @@ impl Importer {
         self.zip(op, indices, places, ElementKind::Bool)
     }
 
-    /// `OneHot`: one number where a position is the index, else another.
+    /// `OneHot`: one number where the position equals the index, and another one elsewhere.
     pub(crate) fn one_hot(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let indices = self.operand(x, 0)?;
         let indices = self.setting(&indices)?;
@@ -173,7 +173,7 @@ impl Importer {
         let axis = axis_of(a.int("axis", -1)?, shape.len() + 1)?;
         shape.insert(axis, Extent::fixed(1));
         let indices = self.cast(indices, ElementKind::Int);
-        // Counted from the end if negative.
+        // Negative indices count from the end.
         let negative = self.compared_with(calcine_graph::Comparison::Less, indices, 0.0);
         #[allow(clippy::cast_precision_loss, reason = "a number of classes")]
         let counted = self.scalar(Arithmetic::Add, indices, depth as f64);
@@ -208,7 +208,7 @@ impl Importer {
         }
     }
 
-    /// Running sums along an axis, from the end or without the element itself if asked for.
+    /// Cumulative sums along an axis, optionally from the end, or without the element itself.
     pub(crate) fn running_sum(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let input = self.operand(x, 0)?;
         let value = self.value(&input)?;
@@ -233,7 +233,7 @@ impl Importer {
         })
     }
 
-    /// Running products along an axis, element after element.
+    /// Cumulative products along an axis.
     pub(crate) fn running_product(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -313,7 +313,7 @@ impl Importer {
         Ok(self.push(Op::Fill(0.0), vec![value, mask], shape, kind))
     }
 
-    /// Numbers in steps, as many as grow with the batch: running sums of ones.
+    /// A range of numbers whose length depends on the batch, by cumulative sums of ones.
     pub(crate) fn counted(&mut self, start: i64, end: Number, step: Number) -> Read {
         let unclear = || "a range that changes with the batch in its steps".to_owned();
         let length = end

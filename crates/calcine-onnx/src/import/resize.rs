@@ -1,4 +1,4 @@
-//! Resizing: Burn's interpolation where it computes the same, else a matrix for each axis.
+//! Resizing: by Burn's interpolation if it computes the same, otherwise by a matrix product for each axis.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use super::importer::{Attributes, Importer, Operand, Reason, axis_of};
 use super::layers::{Read, needs};
 use super::windows::fixed;
 
-/// How places of the output are places of the input.
+/// How positions of the output are mapped to positions of the input.
 #[derive(Clone, Copy, PartialEq)]
 enum Places {
     HalfPixel,
@@ -45,7 +45,7 @@ struct Settings {
     extrapolation: f64,
 }
 
-/// One axis that changes.
+/// An axis that is resized.
 struct Axis {
     axis: usize,
     from: usize,
@@ -65,7 +65,7 @@ impl Axis {
                 from / 2.0 * (1.0 - adjustment) + (x + 0.5) / self.scale - 0.5
             }
             Places::PytorchHalfPixel if self.to > 1 => (x + 0.5) / self.scale - 0.5,
-            // The output's length is the input's times the scale, which need not be whole.
+            // The length of the output is the length of the input times the scale, which need not be an integer.
             Places::AlignCorners if self.to > 1 => x * (from - 1.0) / (self.scale * from - 1.0),
             Places::PytorchHalfPixel | Places::AlignCorners => 0.0,
             Places::Asymmetric => x / self.scale,
@@ -80,7 +80,7 @@ impl Axis {
         }
     }
 
-    /// The elements that make one of the output, and how much of each.
+    /// The elements of the input that an element of the output is computed from, with their weights.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -407,7 +407,7 @@ impl Importer {
     }
 }
 
-/// Burn's mode that computes the same, if there is one: of the last two axes of four.
+/// The mode of Burn that computes the same, if there is one. Burn interpolates the last two of four axes.
 fn usual(shape: &[Extent], changed: &[&Axis], s: Settings) -> Option<(Interpolation, bool)> {
     let spatial = shape.len() == 4 && changed.iter().all(|axis| axis.axis >= 2);
     if !spatial || s.antialias || s.exclude_outside {

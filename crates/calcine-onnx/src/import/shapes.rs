@@ -1,4 +1,4 @@
-//! Operators that move elements, and reductions.
+//! Operators that change shapes, move elements or repeat them.
 
 use calcine_graph::{ElementKind, Extent, Op, Padding, Range, ValueId};
 
@@ -8,7 +8,7 @@ use super::importer::{Attributes, Importer, Operand, Reason, axis_of, number};
 pub(super) type Read = Result<ValueId, Reason>;
 
 impl Importer {
-    /// The integers of an operand or, in older opsets, of an attribute; `None` if neither is there.
+    /// The integers of an operand or, in older opsets, of an attribute; `None` if there is neither.
     pub(crate) fn numbers(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -56,7 +56,8 @@ impl Importer {
         Ok(self.in_file_shape(input, shape))
     }
 
-    /// The shape that a reshape gives. Where a file that was made for one sample names its size, that is the batch.
+    /// The shape of the result of a reshape. If the file is for a fixed batch size and names that size, the axis is the
+    /// batch.
     fn target(
         &self,
         own: &[Extent],
@@ -102,7 +103,7 @@ impl Importer {
         if open == 0 && rest_product == whole {
             return Ok(shape);
         }
-        // A file of a fixed batch: its first length is that of all samples.
+        // The file is for a fixed batch size, which is its first length.
         if let Some(batch) = self.fixed_batch
             && shape.first() == Some(&Extent::fixed(batch))
         {
@@ -128,7 +129,7 @@ impl Importer {
         let input = self.value(&input)?;
         let shape = self.file_shape(input);
         let axis = a.int("axis", 1)?;
-        // From all axes on, there are none.
+        // No axes are left after the last one.
         let axis = axis_of(axis, shape.len() + usize::from(axis >= 0))?;
         let product = |extents: &[Extent]| {
             let mut numbers = extents.iter().map(|&extent| number(extent));
@@ -231,7 +232,7 @@ impl Importer {
             match (own, wanted) {
                 (own, wanted) if own == wanted || wanted == Extent::fixed(1) => Ok(own),
                 (own, wanted) if own == Extent::fixed(1) => Ok(wanted),
-                // A file of a fixed batch names it.
+                // A file for a fixed batch size names that size.
                 (own, wanted) if own == Extent::BATCH && Some(wanted.fixed) == self.fixed_batch => {
                     Ok(own)
                 }
@@ -274,7 +275,7 @@ impl Importer {
         Ok(value)
     }
 
-    /// A number before and after the elements of an axis.
+    /// Adds elements with a number before and after an axis.
     pub(crate) fn padded(
         &mut self,
         x: ValueId,
@@ -297,7 +298,7 @@ impl Importer {
         self.push(Op::Pad { padding, with }, vec![x], shape, kind)
     }
 
-    /// The elements before and after an axis, as if it began again.
+    /// Adds elements before and after an axis by repeating the axis periodically.
     fn wrapped(&mut self, x: ValueId, axis: usize, ends: [usize; 2]) -> Read {
         let length = super::windows::fixed(self.shape(x)[axis])?;
         if ends.iter().any(|&end| end > length) {
@@ -389,7 +390,7 @@ impl Importer {
         Ok(self.push(Op::Pad { padding, with }, vec![value], shape, kind))
     }
 
-    /// `CenterCropPad`: the middle of each axis, or zeros around it.
+    /// `CenterCropPad`: crops each axis to its centre, or pads it with zeros.
     pub(crate) fn center_crop_pad(
         &mut self,
         a: &Attributes<'_, '_>,
@@ -427,7 +428,7 @@ impl Importer {
         Ok(value)
     }
 
-    /// A tensor of one number whose shape may grow with the batch.
+    /// A tensor in which all elements are one number, and whose shape may depend on the batch.
     pub(crate) fn filled(&mut self, number: f64, kind: ElementKind, shape: &[Number]) -> Read {
         let shape: Option<Vec<Extent>> = shape.iter().map(|length| length.extent()).collect();
         let shape = shape.ok_or("a length that is negative")?;
@@ -446,7 +447,7 @@ impl Importer {
     }
 }
 
-/// Whether an element of a matrix lies in the triangle that is zeroed.
+/// Whether an element of a matrix is in the triangle that is set to zero.
 pub(crate) fn is_outside(row: usize, column: usize, offset: i64, upper: bool) -> bool {
     let signed = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
     let from = signed(column).saturating_sub(signed(row));
@@ -469,7 +470,7 @@ pub(crate) fn permutation(a: &Attributes<'_, '_>, rank: usize) -> Result<Vec<usi
     }
 }
 
-/// A shape with axes put in at these positions of the result.
+/// A shape with axes of length 1 inserted at these positions of the result.
 pub(crate) fn unsqueezed<T: Copy>(shape: &[T], axes: &[i64], one: T) -> Result<Vec<T>, Reason> {
     let rank = shape.len() + axes.len();
     let axes = axes
@@ -488,7 +489,7 @@ pub(crate) fn unsqueezed<T: Copy>(shape: &[T], axes: &[i64], one: T) -> Result<V
     lengths.ok_or_else(|| format!("{axes:?} names an axis twice"))
 }
 
-/// A network's tensors have an axis at least.
+/// The tensors of a network have at least one axis.
 pub(crate) fn or_one(shape: Vec<Extent>) -> Vec<Extent> {
     match shape.is_empty() {
         true => vec![Extent::fixed(1)],
