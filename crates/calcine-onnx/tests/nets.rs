@@ -1,5 +1,7 @@
 //! Networks that the tests quantize, and how they are exported and run.
 
+use std::sync::{Mutex, PoisonError};
+
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::pool::{AvgPool2dConfig, MaxPool2dConfig};
@@ -27,7 +29,6 @@ pub(crate) struct Net {
 impl Net {
     /// `groups` are those of the filters of the branch.
     pub(crate) fn new(device: &Device, groups: usize) -> Self {
-        device.seed(11);
         let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
         let conv = |channels, groups| {
             Conv2dConfig::new(channels, [3, 3])
@@ -85,7 +86,6 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     pub(crate) fn new(device: &Device) -> Self {
-        device.seed(12);
         Self {
             down: Conv2dConfig::new([3, 6], [3, 3])
                 .with_stride([2, 2])
@@ -104,39 +104,62 @@ impl Decoder {
     }
 }
 
+/// Does something with the random numbers of a seed. A device has one generator for all threads, so others wait.
+pub(crate) fn seeded<T>(seed: u64, work: impl FnOnce() -> T) -> T {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _held = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    Device::flex().seed(seed);
+    work()
+}
+
 /// Random images, more than one.
 pub(crate) fn images(spread: f64) -> Tensor<4> {
-    Tensor::random(
-        [6, 3, 8, 8],
-        Distribution::Normal(0.0, spread),
-        &Device::flex(),
-    )
+    seeded(6, || drawn(6, spread))
+}
+
+fn drawn(count: usize, spread: f64) -> Tensor<4> {
+    let normal = Distribution::Normal(0.0, spread);
+    Tensor::random([count, 3, 8, 8], normal, &Device::flex())
 }
 
 /// The network that quantizers are made for, with other images than it is run on, so that some numbers are beyond the ranges.
 pub(crate) fn quantized(network: &Network, settings: &QuantizationSettings) -> Quantized {
-    Device::flex().seed(5);
-    let seen = Calibration::collect(network, &[images(0.8)]).unwrap();
+    let images = seeded(5, || drawn(6, 0.8));
+    let seen = Calibration::collect(network, &[images]).unwrap();
     quantize(network, &seen, settings).unwrap()
 }
 
 pub(crate) fn net() -> Network {
+    net_and_images().0
+}
+
+/// With images drawn after it.
+pub(crate) fn net_and_images() -> (Network, Tensor<4>) {
     let device = Device::flex();
-    trace(&Net::new(&device, 2), images(1.0), |net, x| net.forward(x)).unwrap()
+    seeded(11, || {
+        let net = Net::new(&device, 2);
+        let network = trace(&net, drawn(6, 1.0), |net, x| net.forward(x)).unwrap();
+        (network, drawn(6, 1.0))
+    })
 }
 
 /// The same without products of activations and groups, and images drawn for it.
 pub(crate) fn net_without_products() -> (Network, Tensor<4>) {
     let device = Device::flex();
-    let net = Net::new(&device, 1);
-    let x = Tensor::random([16, 3, 8, 8], Distribution::Normal(0.0, 1.0), &device);
-    let network = trace(&net, x.clone(), |net, x| net.head(net.tokens(x))).unwrap();
-    (network, x)
+    seeded(11, || {
+        let net = Net::new(&device, 1);
+        let x = drawn(16, 1.0);
+        let network = trace(&net, x.clone(), |net, x| net.head(net.tokens(x))).unwrap();
+        (network, x)
+    })
 }
 
 pub(crate) fn decoder() -> Network {
     let device = Device::flex();
-    trace(&Decoder::new(&device), images(1.0), |net, x| net.forward(x)).unwrap()
+    seeded(12, || {
+        let images = drawn(6, 1.0);
+        trace(&Decoder::new(&device), images, |net, x| net.forward(x)).unwrap()
+    })
 }
 
 /// What the network computes, as an array.

@@ -8,7 +8,7 @@ use calcine_trace::{Network, trace};
 use calcine_zoo::{RESNET20_CIFAR10, ResNetConfig};
 
 use crate::engines::{Array, Job, engines, run as run_in};
-use crate::nets::{array, exact_forms};
+use crate::nets::{array, exact_forms, seeded};
 use crate::runtime::{self, output, run};
 
 /// How many images are run at once.
@@ -17,9 +17,14 @@ const BATCH: usize = 100;
 /// Smooth noise of bytes, as images are.
 pub(crate) fn smooth_images(count: usize) -> Tensor<4> {
     let device = Device::flex();
-    device.seed(3);
-    let coarse = Tensor::<4>::random([count, 3, 8, 8], Distribution::Normal(0.0, 0.6), &device);
-    let fine = Tensor::<4>::random([count, 3, 32, 32], Distribution::Normal(0.0, 0.1), &device);
+    let random = |length, spread| {
+        Tensor::<4>::random(
+            [count, 3, length, length],
+            Distribution::Normal(0.0, spread),
+            &device,
+        )
+    };
+    let (coarse, fine) = seeded(3, || (random(8, 0.6), random(32, 0.1)));
     let smooth = coarse
         .reshape([count, 3, 8, 1, 8, 1])
         .expand([count, 3, 8, 4, 8, 4]);
