@@ -1,6 +1,6 @@
 //! A compressed training step of ResNet-20 beside Burn's bare step of the same model, batch and
 //! optimizer; and a bare step of the traced network, which Calcine's kernels compute, beside that of the model,
-//! which Burn computes, at the batch of the reference runs (`peers/step_pytorch.py` is the same in PyTorch).
+//! which Burn computes, at the batch of the reference runs.
 //!
 //! The two are timed in turn, step by step, each as often first as second, so that noise falls on both
 //! alike; the printed ratio is the median of the ratios of neighbours.

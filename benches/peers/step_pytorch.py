@@ -1,7 +1,7 @@
-"""What `step.rs` measures of a training step of ResNet-20 at batch 128, in PyTorch: milliseconds, the median of several steps.
+"""What `train.rs` measures, in PyTorch: a training step of each network at batch 128, in milliseconds, the median of several steps.
 
-With the program of that bench as its argument, both are run in turns, and the ratio of the medians is printed. Shortcuts
-take every second position and pad channels with zeros, as in `calcine_zoo::ResNet`.
+With the program of that bench as its argument, both are run in turns, and the ratios of the medians are printed. The networks are those of
+`calcine_zoo`.
 """
 
 import os
@@ -18,38 +18,71 @@ from torch.nn import functional
 BATCH, STEPS, ROUNDS = 128, 9, 3
 
 
+def convolution(inputs, outputs, size, stride=1, groups=1):
+    return nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
+
+
 class Block(nn.Module):
     def __init__(self, inputs, outputs):
         super().__init__()
-        self.stride = outputs // inputs
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, self.stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        stride = outputs // inputs
+        self.conv1, self.bn1 = convolution(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = convolution(outputs, outputs, 3), nn.BatchNorm2d(outputs)
+        self.downsample = nn.Identity()
+        if stride > 1:
+            self.downsample = nn.Sequential(convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
     def forward(self, x):
         y = functional.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        if self.stride > 1:
-            more = y.shape[1] - x.shape[1]
-            x = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, more // 2, more - more // 2))
-        return functional.relu(y + x)
+        return functional.relu(self.bn2(self.conv2(y)) + self.downsample(x))
 
 
-def resnet20():
+def resnet(depth):
     blocks, inputs = [], 16
     for outputs in (16, 32, 64):
-        for _ in range(3):
+        for _ in range((depth - 2) // 6):
             blocks.append(Block(inputs, outputs))
             inputs = outputs
-    first = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    first = [convolution(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU()]
     return nn.Sequential(*first, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
-def measured(order):
+def activated(inputs, outputs, size, stride=1, groups=1):
+    return [convolution(inputs, outputs, size, stride, groups), nn.BatchNorm2d(outputs), nn.ReLU6()]
+
+
+class Inverted(nn.Module):
+    def __init__(self, inputs, outputs, expansion, stride):
+        super().__init__()
+        width = inputs * expansion
+        layers = activated(inputs, width, 1) if expansion > 1 else []
+        layers += activated(width, width, 3, stride, width)
+        self.layers = nn.Sequential(*layers, convolution(width, outputs, 1), nn.BatchNorm2d(outputs))
+        self.adds_input = stride == 1 and inputs == outputs
+
+    def forward(self, x):
+        y = self.layers(x)
+        return x + y if self.adds_input else y
+
+
+def mobilenet_v2():
+    layers, inputs = activated(3, 32, 3), 32
+    stages = [(1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+    for expansion, outputs, blocks, stride in stages:
+        for block in range(blocks):
+            layers.append(Inverted(inputs, outputs, expansion, stride if block == 0 else 1))
+            inputs = outputs
+    layers += activated(inputs, 1280, 1)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 10))
+
+
+NETWORKS = {"resnet20": lambda: resnet(20), "resnet56": lambda: resnet(56), "mobilenet_v2": mobilenet_v2}
+
+
+def measured(build, order):
     """Milliseconds of a step of the same batch."""
     torch.manual_seed(0)
-    model = resnet20().to(memory_format=order)
+    model = build().to(memory_format=order)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     x = torch.full((BATCH, 3, 32, 32), 0.1).contiguous(memory_format=order)
     y = torch.zeros(BATCH, dtype=torch.long)
@@ -64,21 +97,25 @@ def measured(order):
 
 
 def calcine(program):
-    environment = dict(os.environ, RAYON_NUM_THREADS="2")
+    """Milliseconds of each network. The allocator keeps freed memory, as in the reference runs."""
+    environment = dict(os.environ, RAYON_NUM_THREADS="2", MIMALLOC_PURGE_DELAY="-1")
     printed = subprocess.run([program, "--bench"], env=environment, check=True, capture_output=True, text=True)
-    return float(re.search(r"network +([0-9.]+) ms", printed.stdout)[1])
+    return {name: float(time) for name, time in re.findall(r"^ +(\w+) +([0-9.]+) ms$", printed.stdout, re.M)}
 
 
 def main():
     torch.set_num_threads(2)
-    rounds = []
-    for _ in range(ROUNDS if sys.argv[1:] else 1):
-        last, first = measured(torch.channels_last), measured(torch.contiguous_format)
-        rounds.append([last, first] + [calcine(program) for program in sys.argv[1:2]])
-        print("channels last, channels first, Calcine [ms]:", *(f"{each:.1f}" for each in rounds[-1]))
-    if sys.argv[1:]:
-        ratio = statistics.median(own / last for last, _, own in rounds)
-        print(f"Calcine / PyTorch, channels last: {ratio:.2f}")
+    ratios = {name: [] for name in NETWORKS}
+    for _ in range(ROUNDS):
+        own = calcine(sys.argv[1]) if sys.argv[1:] else {}
+        for name, build in NETWORKS.items():
+            last, first = measured(build, torch.channels_last), measured(build, torch.contiguous_format)
+            print(f"{name}: PyTorch {last:.1f} ms channels last, {first:.1f} ms channels first, Calcine {own.get(name)} ms")
+            if own:
+                ratios[name].append(own[name] / last)
+    for name, all_ratios in ratios.items():
+        if all_ratios:
+            print(f"{name}: Calcine / PyTorch, channels last: {statistics.median(all_ratios):.2f}")
 
 
 if __name__ == "__main__":
