@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
-use calcine_graph::{Cut, ThinningPlan};
+use calcine_graph::{Cut, Graph, ThinningPlan};
 use calcine_params::{Edit, Inventory, Parameter, edit};
 use calcine_trace::AnyTensor;
 
@@ -12,7 +12,8 @@ use crate::error::ThinError;
 
 /// Applies a plan to a plain Burn model and returns a model of the same type, without a traced network.
 ///
-/// The plan is that of a [thinned](crate::thin) network that was traced from such a model. The layers must take their
+/// The plan is that of a [thinned](crate::thin) network that was traced from such a model, and `graph` the graph of the network before it was
+/// thinned: it knows the groups of convolutions, which a model does not show. The layers must take their
 /// widths from their tensors: convolutions without groups, linear layers, batch norms, embeddings, parametric ReLUs,
 /// and parameters of the model's own modules. Grouped and depthwise convolutions and group norms store numbers that a
 /// plan cannot change, and are rejected. Attention and recurrent layers store some numbers, too, but consist of linear
@@ -26,26 +27,31 @@ use crate::error::ThinError;
 ///
 /// # Errors
 ///
-/// If a parameter does not exist, has another length, or belongs to a layer that is rejected.
+/// If a parameter does not exist, has another length, or belongs to a layer that is rejected: also to a convolution that is not in the
+/// graph, so that its groups are unknown.
 ///
 /// # Examples
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::tensor::Device;
-/// use calcine_thin::graph::ThinningPlan;
+/// use calcine_thin::graph::{Graph, ThinningPlan};
 /// use calcine_thin::in_place;
 ///
 /// let layer: Linear = LinearConfig::new(4, 3).init(&Device::flex());
 /// let plan: ThinningPlan = serde_json::from_str(
 ///     r#"[[{"parameter": "weight", "axis": 0, "length": 4, "keep": [0, 3]}]]"#,
 /// )?;
-/// let layer = in_place(layer, &plan)?;
+/// // A graph without convolutions.
+/// let layer = in_place(layer, &plan, &Graph::default())?;
 /// assert_eq!(layer.weight.dims(), [2, 3]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn in_place<M: Module>(model: M, plan: &ThinningPlan) -> Result<M, ThinError> {
-    let inventory = Inventory::from_module(&model);
+pub fn in_place<M: Module>(model: M, plan: &ThinningPlan, graph: &Graph) -> Result<M, ThinError> {
+    let mut inventory = Inventory::from_module(&model);
+    for (weight, groups) in graph.convolution_groups() {
+        inventory.tell_groups(weight, groups);
+    }
     let mut cuts: HashMap<ParamId, Vec<Cut>> = HashMap::new();
     for cut in plan.cuts() {
         let path = &cut.parameter;

@@ -3,7 +3,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Tensor;
 use calcine_criteria::Aggregation;
 use calcine_criteria::Norm;
-use calcine_graph::{Role, ThinningPlan};
+use calcine_graph::{Graph, Role, ThinningPlan};
 use calcine_testkit::device;
 use calcine_thin::{ChannelSelection, PaddingEffect, apply, in_place, thin, zero_out_channels};
 use calcine_trace::{Network, trace};
@@ -124,15 +124,24 @@ fn a_plain_model_that_cannot_follow_says_which_layer() {
         }]]);
         serde_json::from_value(cut).unwrap()
     };
+    let graph = |conv: &Conv2d| {
+        let network = trace(conv, numbers([1, 4, 2, 2]), |m, x| m.forward(x));
+        network.unwrap().graph().clone()
+    };
     let conv: Conv2d = grouped(1);
-    let thinned = in_place(conv.clone(), &cut("weight", 4)).unwrap();
+    let thinned = in_place(conv.clone(), &cut("weight", 4), &graph(&conv)).unwrap();
     assert_eq!(thinned.weight.dims(), [2, 4, 1, 1]);
-    let message = |conv: Conv2d, plan: &ThinningPlan| in_place(conv, plan).unwrap_err().to_string();
+    let message = |conv: Conv2d, plan: &ThinningPlan| {
+        let graph = graph(&conv);
+        in_place(conv, plan, &graph).unwrap_err().to_string()
+    };
+    let untold = in_place(conv.clone(), &cut("weight", 4), &Graph::default()).unwrap_err();
     let rows = [
         (
             message(grouped(4), &cut("weight", 4)),
             "`Conv2d` (groups: 4)",
         ),
+        (untold.to_string(), "`Conv2d` (groups: unknown)"),
         (
             message(conv.clone(), &cut("gamma", 4)),
             "the model has no `gamma`",

@@ -36,13 +36,13 @@ impl ModelTask for Thin {
         let masked = model.valid().load_record(silent.into_record());
         if grouped {
             // Burn's convolutions keep their number of groups, so only a network can be thinned across grouped ones.
-            let plain = in_place(masked, &thinned.plan);
+            let plain = in_place(masked, &thinned.plan, network.graph());
             assert!(matches!(plain, Err(ThinError::Layer { .. })));
         } else if !padded {
             // The plain model, thinned by the same plan, computes it too.
-            let plain = in_place(masked, &thinned.plan).unwrap();
+            let plain = in_place(masked, &thinned.plan, network.graph()).unwrap();
             assert_eq!(plain.num_params(), thinned.network.num_params());
-            let again = in_place(plain, &thinned.plan).unwrap();
+            let again = in_place(plain, &thinned.plan, network.graph()).unwrap();
             let found = again.forward(images(self.0, 2, &self.1));
             let off = (found - after).abs().max().into_scalar::<f32>();
             assert!(off <= 1e-5 * scale, "{off}");
