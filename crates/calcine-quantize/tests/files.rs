@@ -149,7 +149,7 @@ fn descriptions_that_do_not_fit_say_what() {
     assert_eq!(read(&|_| {}), Ok(()));
     type Change = fn(&mut Value);
     let rows: [(Change, &str); 13] = [
-        (|d| d["format"] = 9.into(), "format 9"),
+        (|d| d["format"] = 9.into(), "format version 9"),
         (
             |d| d["layers"][0]["affine"] = true.into(),
             "`layers/zero_points` has too few numbers",

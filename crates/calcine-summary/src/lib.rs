@@ -44,5 +44,5 @@ pub use error::ComputeError;
 pub use model::{ModelRow, ModelTable, model};
 pub use modules::{ModulesRow, ModulesTable, modules};
 pub use sheet::Sheet;
-pub use sparsity::{SparsityRow, SparsityTable, Weight, sparsity};
+pub use sparsity::{SparsityRow, SparsityTable, Weight, sparsity, sparsity_of};
 pub use stored::StoredBytes;

@@ -13,10 +13,31 @@ use crate::sheet::{bracketed, joined, wrapped};
 /// Computes the sparsity of every weight of a model.
 ///
 /// Weights are the parameters of rank 2 or more: convolutions, linear layers, embeddings. All counts are read from the
-/// device in one transaction.
+/// device in one transaction. Channels, kernels and filters are counted only where the groups of the convolution are known, as in traced
+/// networks; for other models, use [`sparsity_of`].
 #[must_use]
 pub fn sparsity<M: Module>(model: &M) -> SparsityTable {
-    let inventory = Inventory::from_module(model);
+    sparsity_of(model, &Inventory::from_module(model))
+}
+
+/// [`sparsity`] of a model whose inventory has been told the groups of its convolutions ([`Inventory::tell_groups`]).
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::conv::Conv2dConfig;
+/// use burn::tensor::Device;
+/// use calcine_params::Inventory;
+/// use calcine_summary::{sparsity, sparsity_of};
+///
+/// let layer = Conv2dConfig::new([4, 6], [3, 3]).init(&Device::flex());
+/// assert!(!sparsity(&layer).rows[0].structures_known);
+/// let mut inventory = Inventory::from_module(&layer);
+/// inventory.tell_groups("weight", 1);
+/// assert!(sparsity_of(&layer, &inventory).rows[0].structures_known);
+/// ```
+#[must_use]
+pub fn sparsity_of<M: Module>(model: &M, inventory: &Inventory) -> SparsityTable {
     let trainable: Vec<&Parameter> = inventory
         .iter()
         .filter(|parameter| parameter.is_trainable())
@@ -38,7 +59,10 @@ pub fn sparsity<M: Module>(model: &M) -> SparsityTable {
         .copied()
         .filter(|parameter| parameter.role != Role::Weight);
     let others = flat(model, others).into_iter().map(nonzero);
-    let (rows, others) = measure(weights.collect(), others.collect());
+    let (mut rows, others) = measure(weights.collect(), others.collect());
+    for (row, parameter) in rows.iter_mut().zip(inventory.weights()) {
+        row.structures_known = parameter.groups.get().is_some() || parameter.layout().is_none();
+    }
     let nonzero = others + rows.iter().map(|row| row.nonzero).sum::<u64>();
     let total = trainable
         .iter()
@@ -74,6 +98,8 @@ pub struct SparsityRow {
     pub name: String,
     /// The shape with the output axis first, as PyTorch stores it.
     pub shape: Vec<usize>,
+    /// False for a convolution whose groups are unknown: its channels, kernels and filters were not counted, and `shape` is as stored.
+    pub structures_known: bool,
     /// The number of elements.
     pub numel: u64,
     /// The number of elements that are not zero.
@@ -159,7 +185,8 @@ impl SparsityTable {
     ///
     /// The columns are name, shape, elements, non-zeros; the percentage of zero linear outputs (Cols), linear inputs
     /// (Rows), channels (Ch), kernels (2D), filters (3D) and elements (Fine); standard deviation, mean, and mean
-    /// magnitude. The titles are those of Distiller.
+    /// magnitude. The titles are those of Distiller. Where the groups of a convolution are unknown, a question mark stands for
+    /// the percentages of channels, kernels and filters.
     #[must_use]
     pub fn sheet(&self) -> Sheet {
         let header = [
@@ -177,6 +204,8 @@ impl SparsityTable {
             "Mean",
             "Abs-Mean",
         ];
+        // Channels, kernels and filters among the numbers.
+        const STRUCTURES: [usize; 3] = [2, 3, 4];
         let cells = |row: &SparsityRow| {
             let counts = [row.numel, row.nonzero].map(|n| n.to_string());
             let numbers = [
@@ -193,7 +222,13 @@ impl SparsityTable {
             [row.name.clone(), bracketed(&row.shape)]
                 .into_iter()
                 .chain(counts)
-                .chain(numbers.map(|x| format!("{x:.5}")))
+                .chain(numbers.iter().enumerate().map(|(column, x)| {
+                    if row.structures_known || !STRUCTURES.contains(&column) {
+                        format!("{x:.5}")
+                    } else {
+                        "?".to_owned()
+                    }
+                }))
                 .collect()
         };
         let total = self.total();
@@ -365,6 +400,7 @@ impl Measured {
         SparsityRow {
             name: name.to_owned(),
             shape: output_first,
+            structures_known: axes.is_some() || !(3..=5).contains(&shape.len()),
             numel,
             nonzero: self.nonzero,
             fc_outputs: percent(Granularity::FcOutput),

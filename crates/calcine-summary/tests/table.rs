@@ -6,7 +6,8 @@ use burn::nn::conv::{Conv1d, Conv1dConfig, ConvTranspose2d, ConvTranspose2dConfi
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Tensor, TensorData};
 use calcine_fold::Layout;
-use calcine_summary::{SparsityRow, SparsityTable, Weight, sparsity};
+use calcine_params::Inventory;
+use calcine_summary::{SparsityRow, SparsityTable, Weight, sparsity, sparsity_of};
 use calcine_testkit::{device, values};
 
 #[derive(Module, Debug)]
@@ -61,6 +62,14 @@ fn net() -> Net {
     }
 }
 
+/// The table of a model whose convolutions are known to have one group.
+fn known(net: &Net) -> SparsityTable {
+    let mut inventory = Inventory::from_module(net);
+    inventory.tell_groups("up.weight", 1);
+    inventory.tell_groups("line.weight", 1);
+    sparsity_of(net, &inventory)
+}
+
 fn row<'a>(table: &'a SparsityTable, name: &str) -> &'a SparsityRow {
     table.rows.iter().find(|row| row.name == name).unwrap()
 }
@@ -81,7 +90,7 @@ fn zero_groups<const D: usize>(weight: Tensor<D>, group: impl Fn(usize, usize) -
 
 #[test]
 fn every_weight_has_a_row_in_the_models_order_with_the_output_first() {
-    let table = sparsity(&net());
+    let table = known(&net());
     let rows: Vec<_> = table
         .rows
         .iter()
@@ -101,7 +110,7 @@ fn every_weight_has_a_row_in_the_models_order_with_the_output_first() {
 #[test]
 fn structures_are_counted_along_the_right_axes() {
     let net = net();
-    let table = sparsity(&net);
+    let table = known(&net);
     let close =
         |ours: f64, expected: f64| approx::assert_relative_eq!(ours, expected, epsilon = 1e-9);
 
@@ -142,6 +151,23 @@ fn structures_are_counted_along_the_right_axes() {
         "of no known layer"
     );
     assert!(token.elements > 0.0);
+}
+
+#[test]
+fn structures_of_convolutions_of_unknown_groups_are_not_counted_and_say_so() {
+    let net = net();
+    let (table, known) = (sparsity(&net), known(&net));
+    for (row, known) in table.rows.iter().zip(&known.rows) {
+        let is_convolution = ["up.weight", "line.weight"].contains(&row.name.as_str());
+        assert_eq!(row.structures_known, !is_convolution, "{}", row.name);
+        assert!(known.structures_known, "{}", row.name);
+        assert_eq!((row.nonzero, row.elements), (known.nonzero, known.elements));
+    }
+    for (table, unknown) in [(table, 2), (known, 0)] {
+        let lines = table.to_string();
+        let marks = lines.lines().filter(|line| line.matches('?').count() == 3);
+        assert_eq!(marks.count(), unknown, "{lines}");
+    }
 }
 
 #[test]
