@@ -100,7 +100,8 @@ fn cells_that_need_quotes_get_them() {
 fn json_is_an_array_of_rows() {
     let json = table().to_json();
     let keys: Vec<&String> = json[0].as_object().unwrap().keys().collect();
-    assert_eq!(keys.len(), 13, "{keys:?}");
+    assert_eq!(keys.len(), 14, "{keys:?}");
+    assert_eq!(json[0]["structures_known"], true);
     assert_eq!(json[0]["name"], "conv.weight");
     assert_eq!(json[0]["shape"], serde_json::json!([2, 1, 1, 2]));
     assert_eq!(
