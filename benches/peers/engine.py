@@ -1,6 +1,6 @@
 """Calcine's engine and ONNX Runtime in turns of 50 ms, on the same networks: prints a table of medians.
 
-    python3 benches/peers/engine.py target/release/examples/turns NETWORK.safetensors NETWORK.onnx ...
+    python3 benches/peers/engine.py target/release/examples/run NETWORK.safetensors NETWORK.onnx ...
 
 Each network file is followed by the ONNX file of the same network (`calcine export`, for quantized networks with `--fused`).
 Needs ONNX Runtime and NumPy in this Python.
@@ -29,13 +29,13 @@ def turn(process):
     return json.loads(process.stdout.readline())
 
 
-turns, files = sys.argv[1], sys.argv[2:]
+example, files = sys.argv[1], sys.argv[2:]
 print("| network | batch, threads | engine, images/s | ONNX Runtime, images/s | ratio |")
 print("|---|---|---|---|---|")
 for network, onnx in zip(files[::2], files[1::2]):
     for batch, threads in ((1, 1), (64, 2)):
         sizes = [str(batch), str(threads)]
-        both = [start([turns, network, *sizes]), start([sys.executable, PEER, onnx, *sizes])]
+        both = [start([example, network, *sizes, "turns"]), start([sys.executable, PEER, onnx, *sizes])]
         seconds = [[], []]
         for _ in range(TURNS):
             for process, own in zip(both, seconds):

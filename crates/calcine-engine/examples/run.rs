@@ -1,15 +1,20 @@
-//! Runs a network file on zeros, prints how each node is computed, how long a batch takes, and the memory that it needs:
-//! `run FILE [BATCH] [THREADS]`.
+//! Runs a network file on zeros: `run FILE [BATCH] [THREADS] [turns]`.
+//!
+//! It prints how each node is computed, how long a batch takes, and the memory that it needs. With `turns`, it answers each number of
+//! seconds on a line of stdin with the seconds of each run of such a turn, so that another program can be measured in turns with it.
 
+use std::io::{BufRead, stdin};
 use std::time::Instant;
 
 use calcine_engine::{Array, Engine, Options};
 
+type Failure = Box<dyn std::error::Error>;
+
 #[allow(clippy::print_stdout, reason = "an example prints")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some(file) = arguments.first() else {
-        println!("usage: run FILE [BATCH] [THREADS]");
+        println!("usage: run FILE [BATCH] [THREADS] [turns]");
         return Ok(());
     };
     let number = |at: usize| {
@@ -30,26 +35,65 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let inputs: Vec<Array> = shapes
         .map(|shape| Array::floats(shape.clone(), vec![0.0; shape.iter().product()]))
         .collect();
-    for row in engine.profile(&inputs, 60)? {
+    match arguments.get(3).map(String::as_str) {
+        None => {
+            report(&engine, &inputs, batch)?;
+            println!("loaded in {loaded:?}");
+            Ok(())
+        }
+        Some("turns") => turns(&engine, &inputs),
+        Some(other) => Err(format!("unknown argument `{other}`: expected `turns`").into()),
+    }
+}
+
+/// Prints a line for each node, and the median of 200 runs.
+#[allow(clippy::print_stdout, reason = "an example prints")]
+fn report(engine: &Engine, inputs: &[Array], batch: usize) -> Result<(), Failure> {
+    for row in engine.profile(inputs, 60)? {
         let how = row
             .execution
             .map_or("nothing".to_owned(), |how| how.to_string());
         println!("{:>9.1?} {}: {}, {how}", row.time, row.node, row.operation);
     }
-    let mut outputs = engine.run(&inputs)?;
-    let mut times = Vec::new();
-    for _ in 0..200 {
-        let start = Instant::now();
-        engine.run_into(&inputs, &mut outputs)?;
-        times.push(start.elapsed());
-    }
-    times.sort();
-    let median = times[times.len() / 2];
+    let mut seconds = run(engine, inputs, |runs, _| runs < 200)?;
+    seconds.sort_by(f64::total_cmp);
+    let [median, p95] = [50, 95].map(|percent| seconds[seconds.len() * percent / 100]);
     let [weights, activations] = engine.memory(batch)?;
     println!(
-        "{median:?} for {batch} (p95 {:?}): {:.0} a second; loaded in {loaded:?}; {weights} bytes of weights, {activations} of activations",
-        times[times.len() * 95 / 100],
-        batch as f64 / median.as_secs_f64()
+        "{:.3} ms for {batch} (p95 {:.3} ms): {:.0} a second; {weights} bytes of weights, {activations} of activations",
+        1e3 * median,
+        1e3 * p95,
+        batch as f64 / median
     );
     Ok(())
+}
+
+/// Answers lines of stdin until it ends.
+#[allow(clippy::print_stdout, reason = "an example prints")]
+fn turns(engine: &Engine, inputs: &[Array]) -> Result<(), Failure> {
+    engine.run(inputs)?;
+    println!("calcine");
+    for line in stdin().lock().lines() {
+        let turn: f64 = line?.trim().parse()?;
+        let seconds = run(engine, inputs, |runs, elapsed| runs == 0 || elapsed < turn)?;
+        println!("{seconds:?}");
+    }
+    Ok(())
+}
+
+/// The seconds of each run, as long as `more` is true of the number of runs and the seconds so far. A first run is not counted: it
+/// fills the caches.
+fn run(
+    engine: &Engine,
+    inputs: &[Array],
+    more: impl Fn(usize, f64) -> bool,
+) -> Result<Vec<f64>, Failure> {
+    let mut outputs = engine.run(inputs)?;
+    let (began, mut seconds) = (Instant::now(), Vec::new());
+    while more(seconds.len(), began.elapsed().as_secs_f64()) {
+        let start = Instant::now();
+        engine.run_into(inputs, &mut outputs)?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    Ok(seconds)
 }

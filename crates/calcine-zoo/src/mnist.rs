@@ -2,12 +2,13 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
-use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
+use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::Classifier;
-use crate::initial::{CLASSES, Kernel, Layers};
+use crate::initial::{CLASSES, Layers};
+use crate::simplenet::{convolutions, pooled};
 
 /// A small convolutional network for MNIST: Distiller's `simplenet_mnist`.
 ///
@@ -36,22 +37,9 @@ pub struct SimpleNetMnist {
     pub fc2: Linear,
 }
 
-/// The two convolutions, and the pool that is used after each.
-fn convolutions(layers: Layers<'_>) -> ([Conv2d; 2], MaxPool2d) {
-    let conv = |path, channels| {
-        let kernel = Kernel {
-            padding: 0,
-            ..Kernel::padded(channels, 5, 1)
-        };
-        layers.conv(path, kernel)
-    };
-    let pool = MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init();
-    ([conv("conv1", [1, 20]), conv("conv2", [20, 50])], pool)
-}
-
 impl SimpleNetMnist {
     pub(crate) fn with_layers(layers: Layers<'_>) -> Self {
-        let ([conv1, conv2], pool) = convolutions(layers);
+        let ([conv1, conv2], pool) = convolutions(layers, [1, 20, 50]);
         Self {
             conv1,
             pool1: pool.clone(),
@@ -74,8 +62,8 @@ impl SimpleNetMnist {
     /// If `images` has another shape.
     #[must_use]
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let features = self.pool1.forward(relu(self.conv1.forward(images)));
-        let features = self.pool2.forward(relu(self.conv2.forward(features)));
+        let features = pooled(&self.conv1, &self.pool1, images);
+        let features = pooled(&self.conv2, &self.pool2, features);
         let features = relu(self.fc1.forward(features.flatten::<2>(1, 3)));
         self.fc2.forward(features)
     }
@@ -144,7 +132,7 @@ pub struct SimpleNetV2Mnist {
 
 impl SimpleNetV2Mnist {
     pub(crate) fn with_layers(layers: Layers<'_>) -> Self {
-        let ([conv1, conv2], pool) = convolutions(layers);
+        let ([conv1, conv2], pool) = convolutions(layers, [1, 20, 50]);
         Self {
             conv1,
             pool1: pool.clone(),
@@ -167,8 +155,8 @@ impl SimpleNetV2Mnist {
     /// If `images` has another shape.
     #[must_use]
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let features = self.pool1.forward(relu(self.conv1.forward(images)));
-        let features = self.pool2.forward(relu(self.conv2.forward(features)));
+        let features = pooled(&self.conv1, &self.pool1, images);
+        let features = pooled(&self.conv2, &self.pool2, features);
         self.fc
             .forward(self.avgpool.forward(features).flatten(1, 3))
     }

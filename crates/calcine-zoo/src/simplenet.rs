@@ -40,26 +40,39 @@ pub struct SimpleNet {
     pub fc3: Linear,
 }
 
+/// `conv1` and `conv2`, 5x5 without padding, of these numbers of channels, and the pool that is used after each.
+pub(crate) fn convolutions(
+    layers: Layers<'_>,
+    [images, first, second]: [usize; 3],
+) -> ([Conv2d; 2], MaxPool2d) {
+    let conv = |path, channels| {
+        let kernel = Kernel {
+            padding: 0,
+            ..Kernel::padded(channels, 5, 1)
+        };
+        layers.conv(path, kernel)
+    };
+    let pool = MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init();
+    let convolutions = [
+        conv("conv1", [images, first]),
+        conv("conv2", [first, second]),
+    ];
+    (convolutions, pool)
+}
+
+/// A convolution, its activation, and the pool after it.
+pub(crate) fn pooled(conv: &Conv2d, pool: &MaxPool2d, images: Tensor<4>) -> Tensor<4> {
+    pool.forward(relu(conv.forward(images)))
+}
+
 impl SimpleNet {
     pub(crate) fn with_layers(layers: Layers<'_>) -> Self {
-        let conv = |path, channels| {
-            layers.conv(
-                path,
-                Kernel {
-                    channels,
-                    size: 5,
-                    stride: 1,
-                    padding: 0,
-                    groups: 1,
-                },
-            )
-        };
-        let pool = || MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init();
+        let ([conv1, conv2], pool) = convolutions(layers, [3, 6, 16]);
         Self {
-            conv1: conv("conv1", [3, 6]),
-            pool1: pool(),
-            conv2: conv("conv2", [6, 16]),
-            pool2: pool(),
+            conv1,
+            pool1: pool.clone(),
+            conv2,
+            pool2: pool,
             fc1: layers.linear("fc1", [400, 120]),
             fc2: layers.linear("fc2", [120, 84]),
             fc3: layers.linear("fc3", [84, CLASSES]),
@@ -78,8 +91,8 @@ impl SimpleNet {
     /// If `images` has another shape.
     #[must_use]
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let features = self.pool1.forward(relu(self.conv1.forward(images)));
-        let features = self.pool2.forward(relu(self.conv2.forward(features)));
+        let features = pooled(&self.conv1, &self.pool1, images);
+        let features = pooled(&self.conv2, &self.pool2, features);
         let features = relu(self.fc1.forward(features.flatten::<2>(1, 3)));
         self.fc3.forward(relu(self.fc2.forward(features)))
     }
