@@ -10,7 +10,8 @@
 //!
 //! | item | purpose |
 //! |---|---|
-//! | [`Architecture`], [`Architecture::build`] | a network by its name |
+//! | [`ZooModel`], [`ZooModel::network`] | a network by its name, traced |
+//! | [`Architecture`], [`Architecture::build`] | a network by its name, as a module |
 //! | [`ResNetConfig`] | a residual network of any depth |
 //! | [`PreactResNetConfig`] | the same with norms and activations before the convolutions |
 //! | [`PlainConfig`] | the same without skips |
@@ -20,7 +21,7 @@
 //! | [`SimpleNetMnistConfig`], [`SimpleNetV2MnistConfig`] | the same for images of 28x28 in grey |
 //! | [`MobileNetConfig`] | depthwise and pointwise convolutions, of any width |
 //! | [`MobileNetV2Config`] | inverted residuals with linear bottlenecks |
-//! | [`TaskModel`], [`TaskModel::network`] | a network for another task by its name |
+//! | [`TaskModel`] | a network for another task by its name |
 //! | [`NcfConfig`] | recommends items to users: neural collaborative filtering |
 //! | [`TranslatorConfig`] | translates: a transformer with encoder and decoder |
 //! | [`DetectorConfig`] | finds objects in images: a single-shot detector |
@@ -65,6 +66,7 @@ mod simplenet;
 mod task_model;
 mod translator;
 mod vgg;
+mod zoo_model;
 
 pub use architecture::{Architecture, ModelTask, UnknownArchitecture};
 pub use classifier::Classifier;
@@ -82,6 +84,7 @@ pub use simplenet::{SimpleNet, SimpleNetConfig};
 pub use task_model::TaskModel;
 pub use translator::{Translator, TranslatorAttention, TranslatorBlock, TranslatorConfig};
 pub use vgg::{Vgg, VggConfig, VggDepthError};
+pub use zoo_model::ZooModel;
 
 /// A trained [`ResNet`] of depth 20, as a safetensors file: 86.67 % top-1 on the 10 000 test images of CIFAR-10.
 ///
