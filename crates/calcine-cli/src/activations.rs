@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use calcine::observe::{Per, Places};
+use calcine::observe::Places;
 use calcine::run::{ActivationSettings, Activations, Experiment};
 use calcine::trace::{AnyTensor, Tensors};
 use calcine::train::{Draw, Objective};
@@ -82,48 +82,26 @@ impl Job for Observe<'_> {
             ..ActivationSettings::default()
         };
         let found = experiment.activations(&settings).map_err(bad)?;
-        if let Some(caveat) = setup.caveat() {
-            args.model.job.report.say(&caveat);
-        }
-        args.model.job.report.say(&found.sheet().fitted(width()));
-        let names = experiment.names();
-        args.model.job.report.say(&format!(
-            "{} over {} validation {}",
-            names.model, found.samples, names.samples
-        ));
-        let scalars = found.observed.scalars();
+        let report = &args.model.job.report;
+        setup.say_caveat(report);
+        report.say(&found.sheet().fitted(width()));
+        report.say(&found.to_string());
         if let Some(out) = &args.out {
-            write(args, &found, &scalars, out)?;
-            args.model.job.report.say(&whole::wrote(out));
+            found.save(out).map_err(bad)?;
+            log_scalars(args, &found, out)?;
+            report.say(&whole::wrote(out));
         }
-        let statistics: serde_json::Map<_, _> = scalars
-            .into_iter()
-            .map(|(tag, value)| (tag, value.into()))
-            .collect();
-        args.model.job.report.finish(&serde_json::json!({
-            "model": names.model,
-            "data": names.data,
-            "data_is_synthetic": setup.dataset.source().is_synthetic(),
-            "device": names.device,
-            "samples": found.samples,
-            "statistics": statistics,
-            "out": args.out,
-        }));
+        let mut json = serde_json::to_value(&found).map_err(bad)?;
+        json["out"] = serde_json::json!(args.out);
+        report.finish(&json);
         Ok(())
     }
 }
 
-/// Writes the tables and the requested logs.
-fn write(
-    args: &Args,
-    found: &Activations,
-    scalars: &[(String, f64)],
-    out: &Path,
-) -> Result<(), Failure> {
-    whole::write(&out.join("layers.csv"), found.observed.csv(Per::Layer))?;
-    whole::write(&out.join("channels.csv"), found.observed.csv(Per::Channel))?;
-    let tag = |(tag, value): &(String, f64)| (format!("Activations/{tag}"), *value);
-    let scalars: Vec<(String, f64)> = scalars.iter().map(tag).collect();
+/// Writes the requested logs.
+fn log_scalars(args: &Args, found: &Activations, out: &Path) -> Result<(), Failure> {
+    let tag = |(tag, value): (String, f64)| (format!("Activations/{tag}"), value);
+    let scalars: Vec<(String, f64)> = found.observed.scalars().into_iter().map(tag).collect();
     let scalars: Vec<(&str, f64)> = scalars.iter().map(|(tag, v)| (tag.as_str(), *v)).collect();
     for kind in &args.log {
         let mut log = kind.open(out);

@@ -1,21 +1,21 @@
 //! `calcine bench`: how fast a network computes.
 
-mod inputs;
 mod measure;
 mod onnx_runtime;
 
 use burn::tensor::Device;
-use calcine::engine::{Engine, NodeTime, Options};
+use calcine::engine::{Array, Engine, NodeTime, Options};
 use calcine::quantize::{QuantizationSettings, quantize_with};
+use calcine::run::{Model, filled_inputs};
+use calcine::trace::AnyTensor;
 use rayon::ThreadPoolBuilder;
 
-use self::inputs::{arrays, drawn, zeros};
 use self::measure::{Contender, Measured, is_enough};
 use self::onnx_runtime::OnnxRuntime;
 use crate::failure::{Failure, bad};
 use crate::memory::Peak;
-use crate::model::{AnyNetwork, Loaded, load};
-use crate::options::{DeviceOptions, ReportOptions, WeightsOptions, positive};
+use crate::model::{Loaded, load};
+use crate::options::{DeviceOptions, MODEL_HELP, ReportOptions, WeightsOptions, positive};
 
 /// Measure how long a network, float or quantized, takes for a batch, and how much memory.
 ///
@@ -25,8 +25,7 @@ use crate::options::{DeviceOptions, ReportOptions, WeightsOptions, positive};
 /// whole process after the first turn of the engine, including the weights; null if the system does not report it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file, float, quantized or ONNX.
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", help = MODEL_HELP)]
     model: String,
     /// The numbers that it computes with. A float network is quantized for int8, calibrated with drawn inputs, whose results
     /// mean nothing: only its speed is measured [default: those of the network].
@@ -44,8 +43,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     device: DeviceOptions,
     /// Number of samples in a batch.
-    #[arg(long, value_parser = positive::<usize>, value_name = "N", default_value = "1")]
-    batch: usize,
+    #[arg(long, alias = "batch", value_parser = positive::<usize>, value_name = "N", default_value = "1")]
+    batch_size: usize,
     /// Number of threads [default: the number of cores].
     #[arg(long, value_parser = positive::<usize>, value_name = "N")]
     threads: Option<usize>,
@@ -76,15 +75,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let loaded = load(&args.model, &args.weights, &device)?;
     let Loaded { name, network, .. } = in_form(args.form, loaded, &device)?;
     let form = match &network {
-        AnyNetwork::Float(_) => "float",
-        AnyNetwork::Quantized(_) => "int8",
+        Model::Float(_) => "float",
+        Model::Quantized(_) => "int8",
     };
     let threads = args.threads.unwrap_or_else(rayon::current_num_threads);
     let peak = Peak::reset();
     let mut options = Options::default();
     options.threads = threads;
-    let engine = Engine::from_bytes(&network.to_bytes()?, options).map_err(bad)?;
-    let inputs = arrays(network.graph(), args.batch);
+    let engine = Engine::from_bytes(&network.to_bytes().map_err(bad)?, options).map_err(bad)?;
+    let zeros = filled_inputs(network.graph(), args.batch_size, &device, |_| 0.0).map_err(bad)?;
+    let inputs: Vec<Array> = zeros.iter().map(AnyTensor::to_array).collect();
     let mut contenders: Vec<(&str, Contender<'_>)> = Vec::new();
     let outputs = engine.run(&inputs).map_err(bad)?;
     contenders.push((
@@ -100,18 +100,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             Other::Flex => {
                 let pool = ThreadPoolBuilder::new().num_threads(threads).build();
                 let pool = pool.map_err(|error| bad(format!("--threads {threads}: {error}")))?;
-                let inputs = zeros(network.graph(), args.batch, &device)?;
                 (
                     args.device.device.as_str(),
                     Contender::Burn {
                         network: &network,
-                        inputs,
+                        inputs: zeros.clone(),
                         pool,
                     },
                 )
             }
             Other::Onnxruntime => {
-                let runtime = OnnxRuntime::start(&network, args.batch, threads)?;
+                let runtime = OnnxRuntime::start(&network, args.batch_size, threads)?;
                 ("onnxruntime", Contender::Runtime(runtime))
             }
         });
@@ -131,7 +130,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let measured: Vec<Measured<'_>> = contenders
         .iter()
         .zip(seconds)
-        .map(|((name, _), seconds)| Measured::of(name, seconds, args.batch))
+        .map(|((name, _), seconds)| Measured::of(name, seconds, args.batch_size))
         .collect();
     say(args, &name, form, threads, memory, &measured);
     say_profile(args, &profile);
@@ -143,7 +142,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         "device": args.device.device,
         "form": form,
         "threads": threads,
-        "batch": args.batch,
+        "batch": args.batch_size,
         "runs": own.runs,
         "median_ms": own.median_ms,
         "p95_ms": own.p95_ms,
@@ -159,19 +158,24 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 /// The network in the requested form.
 fn in_form(form: Option<Form>, loaded: Loaded, device: &Device) -> Result<Loaded, Failure> {
     match (&loaded.network, form) {
-        (AnyNetwork::Quantized(_), Some(Form::Float)) => Err(bad(format!(
+        (Model::Quantized(_), Some(Form::Float)) => Err(bad(format!(
             "--form float: {} is a quantized network, whose form is int8",
             loaded.name
         ))),
-        (AnyNetwork::Float(network), Some(Form::Int8)) => {
-            let inputs = drawn(network.graph(), 4, device)?;
+        (Model::Float(network), Some(Form::Int8)) => {
+            let inputs = filled_inputs(network.graph(), 4, device, spread).map_err(bad)?;
             let settings = QuantizationSettings::default();
-            let quantized = quantize_with((**network).clone(), &[inputs], &settings);
-            let network = AnyNetwork::Quantized(Box::new(quantized.map_err(bad)?));
+            let quantized = quantize_with(network.clone(), &[inputs], &settings);
+            let network = Model::from(quantized.map_err(bad)?);
             Ok(Loaded { network, ..loaded })
         }
         _ => Ok(loaded),
     }
+}
+
+/// Numbers that are evenly distributed between −1 and 1: steps of the golden ratio.
+fn spread(at: usize) -> f32 {
+    (2.0 * (0.618_033_988_75 * at as f64).fract() - 1.0) as f32
 }
 
 fn say(
@@ -189,7 +193,7 @@ fn say(
         args.report.say(&match at {
             0 => format!(
                 "{name}, {form}, batch {}, {threads} thread{}: {}{peak}",
-                args.batch,
+                args.batch_size,
                 if threads == 1 { "" } else { "s" },
                 own.text(),
             ),

@@ -5,8 +5,8 @@ use calcine::trace::{AnyTensor, Tensors};
 use calcine::train::Objective;
 
 use crate::events::log;
-use crate::failure::Failure;
-use crate::options::{DeviceOptions, JobOptions, ModelOptions, ReportOptions, positive};
+use crate::failure::{Failure, bad};
+use crate::options::{DeviceOptions, JobOptions, ModelOptions, ReportOptions, TestOptions};
 use crate::settings::Settings;
 use crate::setup::{Job, Setup};
 use crate::terminal::width;
@@ -16,9 +16,8 @@ use crate::terminal::width;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelOptions,
-    /// Use at most this number of test samples [default: all].
-    #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
-    test_limit: Option<usize>,
+    #[command(flatten)]
+    test: TestOptions,
 }
 
 /// A table that can be printed with the measurement.
@@ -34,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     let recipe = Settings {
-        test_limit: args.test_limit,
+        test_limit: args.test.test_limit,
         ..Settings::without_recipe("the evaluation")
     };
     let settings = args.model.settings(recipe)?;
@@ -79,51 +78,13 @@ impl Job for Evaluate<'_> {
             summary,
             report,
         } = self;
-        let measured = experiment.evaluate().map_err(crate::failure::bad)?;
-        let names = experiment.names();
+        let measured = experiment.evaluate().map_err(bad)?;
         if let Some(Summary::Sparsity) = summary {
             report.say(&measured.sparsity.fitted(width()));
         }
-        if let Some(caveat) = setup.caveat() {
-            report.say(&caveat);
-        }
-        let (split, samples) = (measured.split.name(), &names.samples);
-        let count = measured.evaluation.count;
-        report.say(&format!(
-            "{} on {count} {split} {samples}: {}",
-            names.model,
-            measured.evaluation.shown(&experiment.metrics())
-        ));
-        let weights = measured.sparsity.total();
-        let mut json = serde_json::json!({
-            "model": names.model,
-            "data": names.data,
-            "data_is_synthetic": setup.dataset.source().is_synthetic(),
-            "normalization": setup.dataset.normalization(),
-            "device": names.device,
-            "recipe": setup.recipe.file(),
-            "seed": setup.recipe.train().seed,
-            "sparsity": weights.sparsity(),
-            "parameters": weights.total,
-            "nonzero": weights.nonzero,
-            "seconds": measured.seconds,
-        });
-        json[format!("{split}_{samples}")] = count.into();
-        json[format!("{samples}_per_second")] = (count as f64 / measured.seconds).into();
-        add(&mut json, &measured.evaluation, "");
-        report.finish(&json);
+        setup.say_caveat(report);
+        report.say(&measured.to_string());
+        report.finish(&measured);
         Ok(())
-    }
-}
-
-/// Adds loss and metrics to a report, with a suffix to their names.
-pub(crate) fn add(
-    json: &mut serde_json::Value,
-    evaluation: &calcine::train::Evaluation,
-    end: &str,
-) {
-    json[format!("loss{end}")] = evaluation.loss.into();
-    for metric in &evaluation.metrics {
-        json[format!("{}{end}", metric.name)] = metric.value.into();
     }
 }

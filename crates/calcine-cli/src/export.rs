@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use calcine::onnx::{ExportOptions, Form, OnnxModel, Remark, Runtime, export, export_quantized};
+use calcine::run::Model;
 
 use crate::failure::{Failure, bad};
-use crate::model::{AnyNetwork, Loaded, load};
-use crate::options::{DeviceOptions, ReportOptions, WeightsOptions};
+use crate::model::{Loaded, load};
+use crate::options::{DeviceOptions, MODEL_HELP, ReportOptions, WeightsOptions};
 use crate::terminal::{print_line, stderr};
 
 /// Write a network as an ONNX file, which other runtimes execute, or its weights as a safetensors file.
@@ -16,8 +17,7 @@ use crate::terminal::{print_line, stderr};
 /// runtime does otherwise, such as layers that it computes in float, is said before the file is written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, a network file, or an ONNX file.
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", help = MODEL_HELP)]
     model: String,
     /// The file to write: a model in ONNX, whose weights of more than 2 GiB go to a second file, FILE.onnx.data; or, of a
     /// float network, its weights as FILE.safetensors, with the names and layouts of PyTorch.
@@ -105,7 +105,7 @@ fn weights(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
             args.to.display()
         )));
     }
-    let AnyNetwork::Float(network) = &loaded.network else {
+    let Model::Float(network) = &loaded.network else {
         return Err(bad(format!(
             "--to {}: {} is a quantized network, whose batch norms are part of other layers, so that it has no weights with \
              the original names: valid is a file that ends in .onnx",
@@ -113,7 +113,7 @@ fn weights(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
             loaded.name
         )));
     };
-    calcine::weights::save(network.as_ref(), &args.to).map_err(bad)?;
+    calcine::weights::save(network, &args.to).map_err(bad)?;
     let file = args.to.display();
     match args.report.json {
         true => {
@@ -133,7 +133,7 @@ fn written(args: &Args, loaded: &Loaded) -> Result<(OnnxModel, Form, Vec<Remark>
     options.exact = args.fused.then_some(false);
     options.metadata = [("calcine.model".to_owned(), loaded.name.clone())].into();
     match &loaded.network {
-        AnyNetwork::Float(network) => {
+        Model::Float(network) => {
             if let Some(form) = args.form.filter(|form| *form != Form::Float) {
                 return Err(bad(format!(
                     "--form {form}: {} is a float network, whose form is float: `calcine quantize` makes a quantized one",
@@ -143,7 +143,7 @@ fn written(args: &Args, loaded: &Loaded) -> Result<(OnnxModel, Form, Vec<Remark>
             let model = export(network, &options).map_err(bad)?;
             Ok((model, Form::Float, Vec::new()))
         }
-        AnyNetwork::Quantized(network) => {
+        Model::Quantized(network) => {
             let form = options.form_of(network);
             let model = export_quantized(network, &options).map_err(bad)?;
             let remarks = args.runtime.map(|runtime| runtime.remarks(network, form));

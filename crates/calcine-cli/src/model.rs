@@ -1,44 +1,33 @@
 //! MODEL on the command line: a network of the zoo, or a file that contains a network.
 
-mod contents;
-
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-use calcine::graph::Graph;
-use calcine::quantize::Quantized;
-use calcine::trace::{Network, trace};
+use burn::tensor::Device;
+use calcine::run::{Model, ModelFileError};
+use calcine::trace::Network;
 use calcine::weights::LoadOptions;
-use calcine::zoo::{Architecture, Classifier, ModelTask, RESNET20_CIFAR10, TaskModel};
+use calcine::zoo::ZooModel;
 
-pub(crate) use self::contents::{Contents, contents};
 use crate::failure::{Failure, bad};
 use crate::options::WeightsOptions;
 use crate::terminal::stderr;
 
 /// What MODEL refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Model {
+pub(crate) enum Named {
     /// A network of the zoo.
-    Zoo(Architecture),
-    /// A network of the zoo for another task than sorting images.
-    Task(TaskModel),
+    Zoo(ZooModel),
     /// A file that contains a network with its weights.
     File(PathBuf),
 }
 
-impl Model {
+impl Named {
     /// The network with this name, or the file with this path.
     pub(crate) fn parse(word: &str) -> Result<Self, Failure> {
         let unknown = match word.parse() {
-            Ok(architecture) => return Ok(Self::Zoo(architecture)),
+            Ok(model) => return Ok(Self::Zoo(model)),
             Err(unknown) => unknown,
         };
-        if let Ok(model) = word.parse() {
-            return Ok(Self::Task(model));
-        }
         let path = Path::new(word);
         if path.is_file() {
             return Ok(Self::File(path.to_path_buf()));
@@ -53,31 +42,11 @@ impl Model {
         Err(bad(match is_path {
             true => format!("there is no network file {word}"),
             false => {
-                unknown
-                    .to_string()
-                    .replacen("unknown architecture", "unknown model", 1)
+                let unknown = unknown.to_string();
+                unknown.replacen("unknown architecture", "unknown model", 1)
                     + ", and no file has that name"
             }
         }))
-    }
-}
-
-/// Checks that a file named by `--weights` contains weights only: a whole network is a MODEL, and would be ignored
-/// beside another one.
-pub(crate) fn check_weights(file: &Path, model: &str) -> Result<(), Failure> {
-    if !file.is_file() {
-        return Err(bad(format!(
-            "there is no file of weights {}",
-            file.display()
-        )));
-    }
-    match contents(file, &Device::flex()) {
-        Ok(Contents::Float(_) | Contents::Quantized(_)) => Err(bad(format!(
-            "--weights: {0} holds a whole network, not only weights: give {0} as MODEL instead of `{model}`",
-            file.display()
-        ))),
-        // The loader has a better message for files that contain no weights.
-        _ => Ok(()),
     }
 }
 
@@ -93,13 +62,68 @@ pub(crate) enum Weights {
 }
 
 impl Weights {
-    /// Parses a value of `--weights` or of a recipe.
-    fn parse(word: &str) -> Self {
-        match word {
-            "default" => Self::Default,
-            "none" => Self::None,
-            path => Self::File(path.into()),
+    /// The weights that a word of `--weights` or of a recipe stands for; without a word, those that come with the zoo,
+    /// otherwise random ones.
+    pub(crate) fn of(model: ZooModel, word: Option<&str>) -> Result<Self, Failure> {
+        match (word, model.weights()) {
+            (Some("none"), _) | (None, None) => Ok(Self::None),
+            (Some("default") | None, Some(_)) => Ok(Self::Default),
+            (Some("default"), None) => Err(bad(format!(
+                "no weights are shipped for {model}, only for resnet20: name a file, or `none` to begin with random ones"
+            ))),
+            (Some(file), _) => {
+                check_weights(file.as_ref(), model)?;
+                Ok(Self::File(file.into()))
+            }
         }
+    }
+
+    /// Whether a word names a file.
+    pub(crate) fn is_file(word: &str) -> bool {
+        word != "default" && word != "none"
+    }
+
+    /// The network with these weights; `options` are for a file.
+    fn load(
+        &self,
+        network: Network,
+        model: ZooModel,
+        options: &LoadOptions,
+    ) -> Result<Network, Failure> {
+        match self {
+            Self::File(path) => Ok(options.load(network, path).map_err(bad)?.0),
+            weights if !options.is_default() => Err(bad(format!(
+                "a key, a prefix and names to ignore are for a file of weights: the weights of {model} are {}",
+                match weights {
+                    Self::None => "random",
+                    _ => "those shipped",
+                }
+            ))),
+            Self::Default => {
+                let shipped = model.weights().unwrap_or_default();
+                calcine::weights::load_bytes(network, shipped).map_err(bad)
+            }
+            Self::None => Ok(network),
+        }
+    }
+}
+
+/// Checks that a file named by `--weights` contains weights only: a whole network is a MODEL, and would be ignored
+/// beside another one.
+fn check_weights(file: &Path, model: ZooModel) -> Result<(), Failure> {
+    if !file.is_file() {
+        return Err(bad(format!(
+            "there is no file of weights {}",
+            file.display()
+        )));
+    }
+    match Model::load(file, &Device::flex()) {
+        Ok(_) => Err(bad(format!(
+            "--weights: {0} holds a whole network, not only weights: give {0} as MODEL instead of `{model}`",
+            file.display()
+        ))),
+        // The loader has a better message for files that contain no weights.
+        Err(_) => Ok(()),
     }
 }
 
@@ -109,7 +133,7 @@ pub(crate) struct Loaded {
     /// The name in reports: that of the zoo, or the file.
     pub(crate) name: String,
     /// The network.
-    pub(crate) network: AnyNetwork,
+    pub(crate) network: Model,
     /// The weights of a network of the zoo; `None` for a file, which has its own.
     pub(crate) weights: Option<Weights>,
 }
@@ -124,58 +148,27 @@ impl Loaded {
             Some(Weights::File(file)) => format!("weights from {}", file.display()),
         }
     }
-}
 
-impl Loaded {
     /// The lines of a recipe's `[train]` that name the network and its weights. A network file is named on the command
     /// line instead.
     pub(crate) fn recipe_lines(&self) -> String {
-        match &self.weights {
-            None => String::new(),
-            Some(weights) => {
-                let weights = match weights {
-                    Weights::Default => "default".into(),
-                    Weights::None => "none".into(),
-                    Weights::File(file) => file.to_string_lossy(),
-                };
-                let weights = serde_json::Value::from(&*weights);
-                format!("model = \"{}\"\nweights = {weights}\n", self.name)
-            }
-        }
-    }
-}
-
-/// A network that can be executed.
-#[derive(Debug)]
-pub(crate) enum AnyNetwork {
-    /// A float network.
-    Float(Box<Network>),
-    /// A quantized network.
-    Quantized(Box<Quantized>),
-}
-
-impl AnyNetwork {
-    /// The metadata of the network.
-    pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
-        match self {
-            Self::Float(network) => network.metadata(),
-            Self::Quantized(network) => network.metadata(),
-        }
+        let Some(weights) = &self.weights else {
+            return String::new();
+        };
+        let weights = match weights {
+            Weights::Default => "default".into(),
+            Weights::None => "none".into(),
+            Weights::File(file) => file.to_string_lossy(),
+        };
+        let weights = serde_json::Value::from(&*weights);
+        format!("model = \"{}\"\nweights = {weights}\n", self.name)
     }
 
-    /// The bytes of the network's file.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, Failure> {
-        match self {
-            Self::Float(network) => network.to_bytes().map_err(bad),
-            Self::Quantized(network) => network.to_bytes().map_err(bad),
-        }
-    }
-
-    /// The graph of the network.
-    pub(crate) fn graph(&self) -> &Graph {
-        match self {
-            Self::Float(network) => network.graph(),
-            Self::Quantized(network) => network.graph(),
+    /// The network in float, for a command that works with no other.
+    pub(crate) fn into_float(self, what: &str) -> Result<Network, Failure> {
+        match self.network {
+            Model::Float(network) => Ok(network),
+            Model::Quantized(_) => Err(bad(format!("{} is quantized: {what}", self.name))),
         }
     }
 }
@@ -198,59 +191,51 @@ pub(crate) fn load_with(
     seed: u64,
     device: &Device,
 ) -> Result<Loaded, Failure> {
-    let file = match Model::parse(model)? {
-        Model::File(file) => file,
-        Model::Task(task) => {
-            let weights = zoo_weights(task.name(), weights)?;
-            let network = task.network(seed, device).map_err(bad)?;
-            return Ok(Loaded {
-                name: task.to_string(),
-                network: AnyNetwork::Float(Box::new(filled(
-                    network,
-                    task.name(),
-                    &weights,
-                    options,
-                )?)),
-                weights: Some(weights),
-            });
+    match Named::parse(model)? {
+        Named::File(file) => {
+            let name = file.display().to_string();
+            if let Some(beside) = weights {
+                return Err(beside_file(beside, &name));
+            }
+            Ok(Loaded {
+                network: load_file(&file, device)?,
+                name,
+                weights: None,
+            })
         }
-        Model::Zoo(architecture) => {
-            let weights = zoo_weights(architecture.name(), weights)?;
-            let fill = Fill {
-                architecture,
-                weights: &weights,
-                options,
-                device,
-            };
-            let network = architecture.build(seed, device, fill)?;
-            return Ok(Loaded {
-                name: architecture.to_string(),
-                network: AnyNetwork::Float(Box::new(network)),
-                weights: Some(weights),
-            });
+        Named::Zoo(model) => {
+            let chosen = Weights::of(model, weights)?;
+            if chosen == Weights::None && weights.is_none() {
+                stderr(&format!(
+                    "no weights are shipped for {model}: they are random"
+                ));
+            }
+            let network = model.network(seed, device).map_err(bad)?;
+            Ok(Loaded {
+                name: model.to_string(),
+                network: chosen.load(network, model, options)?.into(),
+                weights: Some(chosen),
+            })
         }
-    };
-    let name = file.display().to_string();
-    if let Some(beside) = weights {
-        return Err(beside_file(beside, &name));
     }
-    let network = match contents(&file, device)? {
-        Contents::Float(network) => AnyNetwork::Float(network),
-        Contents::Quantized(network) => AnyNetwork::Quantized(network),
-        Contents::Weights(format) => return Err(without_network(&name, format)),
-    };
-    Ok(Loaded {
-        name,
-        network,
-        weights: None,
+}
+
+/// Loads a network file.
+pub(crate) fn load_file(file: &Path, device: &Device) -> Result<Model, Failure> {
+    Model::load(file, device).map_err(|error| match error {
+        ModelFileError::WeightsOnly { .. } => bad(format!(
+            "{error}: give the network as MODEL, and the file as --weights {}",
+            file.display()
+        )),
+        error => bad(error),
     })
 }
 
 /// Loads a network whose weights do not matter: a network of the zoo gets random ones.
 pub(crate) fn load_structure(model: &str) -> Result<Loaded, Failure> {
-    let weights = match Model::parse(model)? {
-        Model::Zoo(_) | Model::Task(_) => Some("none"),
-        Model::File(_) => None,
+    let weights = match Named::parse(model)? {
+        Named::Zoo(_) => Some("none"),
+        Named::File(_) => None,
     };
     load_with(model, weights, &LoadOptions::default(), 0, &Device::flex())
 }
@@ -270,77 +255,6 @@ pub(crate) fn quantized(file: &str) -> Failure {
     ))
 }
 
-/// The failure for a file of weights as MODEL.
-pub(crate) fn without_network(file: &str, format: &str) -> Failure {
-    bad(format!(
-        "{file} holds {format} weights without a network: give the network as MODEL, and the file as --weights {file}"
-    ))
-}
-
-/// The weights of a network of the zoo: the requested ones, otherwise those that come with the zoo, otherwise random
-/// ones.
-fn zoo_weights(name: &str, asked: Option<&str>) -> Result<Weights, Failure> {
-    let shipped = name == Architecture::ResNet20.name();
-    match asked.map(Weights::parse) {
-        Some(Weights::File(file)) => {
-            check_weights(&file, name)?;
-            Ok(Weights::File(file))
-        }
-        Some(Weights::Default) if !shipped => Err(bad(format!(
-            "no weights are shipped for {name}, only for resnet20: name a file, or `none` to begin with random ones"
-        ))),
-        Some(weights) => Ok(weights),
-        None if shipped => Ok(Weights::Default),
-        None => {
-            stderr(&format!(
-                "no weights are shipped for {name}: they are random"
-            ));
-            Ok(Weights::None)
-        }
-    }
-}
-
-/// The model with these weights.
-fn filled<M: Module>(
-    model: M,
-    name: &str,
-    weights: &Weights,
-    options: &LoadOptions,
-) -> Result<M, Failure> {
-    match weights {
-        Weights::File(path) => Ok(options.load(model, path).map_err(bad)?.0),
-        weights if !options.is_default() => Err(bad(format!(
-            "a key, a prefix and names to ignore are for a file of weights: the weights of {name} are {}",
-            match weights {
-                Weights::None => "random",
-                _ => "those shipped",
-            }
-        ))),
-        Weights::Default => calcine::weights::load_bytes(model, RESNET20_CIFAR10).map_err(bad),
-        Weights::None => Ok(model),
-    }
-}
-
-/// Loads weights into a network of the zoo, and traces it.
-struct Fill<'a> {
-    architecture: Architecture,
-    weights: &'a Weights,
-    options: &'a LoadOptions,
-    device: &'a Device,
-}
-
-impl ModelTask for Fill<'_> {
-    type Output = Result<Network, Failure>;
-
-    fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
-        let name = self.architecture.name();
-        let model = filled(model, name, self.weights, self.options)?;
-        let [channels, height, width] = self.architecture.image_shape();
-        let images = Tensor::zeros([1, channels, height, width], self.device);
-        trace(&model, images, M::forward).map_err(bad)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,8 +262,8 @@ mod tests {
     #[test]
     fn a_model_is_a_name_of_the_zoo_or_a_file() {
         assert_eq!(
-            Model::parse("resnet20").ok(),
-            Some(Model::Zoo(Architecture::ResNet20))
+            Named::parse("resnet20").ok(),
+            "resnet20".parse().ok().map(Named::Zoo)
         );
         for (word, expected) in [
             ("resnett20", "did you mean `resnet20`?"),
@@ -360,7 +274,7 @@ mod tests {
             ),
             ("src", "the directory src"),
         ] {
-            let error = Model::parse(word).err().map(|error| error.to_string());
+            let error = Named::parse(word).err().map(|error| error.to_string());
             assert!(
                 error.as_deref().is_some_and(|e| e.contains(expected)),
                 "{error:?}"

@@ -6,10 +6,15 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use calcine::data::Normalization;
 use calcine::weights::LoadOptions;
+use serde::Serialize;
 
 use crate::failure::{Failure, bad};
 use crate::settings::Settings;
 use crate::terminal::{self, print_line};
+
+/// The help of MODEL.
+pub(crate) const MODEL_HELP: &str = "A network of the zoo, such as resnet20, or a network file of Calcine or ONNX; a \
+                                     quantized one cannot be trained or changed";
 
 /// The options for the weights of MODEL.
 #[derive(Debug, Default, clap::Args)]
@@ -71,6 +76,15 @@ pub(crate) struct DataOptions {
     pub(crate) seed: Option<u64>,
 }
 
+/// The option for the test split.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestOptions {
+    /// Use at most this number of test samples: the first ones, or ones at equal distances in a folder of images, which is
+    /// sorted by class [default: all].
+    #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
+    pub(crate) test_limit: Option<usize>,
+}
+
 /// The options for the device.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DeviceOptions {
@@ -103,8 +117,7 @@ pub(crate) struct JobOptions {
 /// MODEL, and the options of every command that runs it on data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelOptions {
-    /// A network of the zoo, such as resnet20, or a network file, float or quantized.
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", help = MODEL_HELP)]
     pub(crate) model: String,
     #[command(flatten)]
     pub(crate) job: JobOptions,
@@ -222,9 +235,10 @@ impl ReportOptions {
     }
 
     /// Prints the JSON, if it was requested.
-    pub(crate) fn finish(&self, json: &serde_json::Value) {
+    pub(crate) fn finish(&self, result: &impl Serialize) {
         if self.json {
-            print_line(&json.to_string());
+            let json = serde_json::to_string(result).expect("results are plain data");
+            print_line(&json);
         }
     }
 }

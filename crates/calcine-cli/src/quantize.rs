@@ -3,25 +3,22 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use calcine::plot::Panels;
 use calcine::quantize::{Calibration, QuantizationSettings, SearchError};
 use calcine::recipe::Recipe;
 use calcine::run::{
-    Experiment, Names, QuantizeRun, QuantizeSettings, RunDirectory, RunError, Search,
-    SearchSettings,
+    Experiment, QuantizeRun, QuantizeSettings, RunDirectory, RunError, Search, SearchSettings,
 };
 use calcine::trace::{AnyTensor, Tensors};
-use calcine::train::{Metric, Objective};
+use calcine::train::Objective;
 
-use crate::evaluate::add;
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
-use crate::options::{self, ModelOptions, natural, positive};
+use crate::options::{self, ModelOptions, TestOptions, natural, positive};
 use crate::progress::TrialBar;
 use crate::settings::Settings;
 use crate::setup::{Job, Setup};
-use crate::terminal::width;
+use crate::terminal::{stderr, width};
 use crate::whole;
 
 /// The file from which a search resumes.
@@ -38,18 +35,18 @@ pub(crate) struct Args {
     /// A recipe with bits, schemes, range estimators and overrides for layers [default: 8 bits, min-max].
     #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
-    /// Number of validation images for calibration, drawn by the seed.
+    /// Number of validation samples for calibration, drawn by the seed.
     #[arg(long, alias = "images", value_parser = positive::<usize>, value_name = "N", default_value = "1000")]
     calibration_images: usize,
     /// The calibration.json of an earlier run, to be used instead of calibrating.
     #[arg(long, value_name = "FILE.json", conflicts_with = "calibration_images")]
     calibration: Option<PathBuf>,
-    /// Search for better quantization parameters first: those with which the outputs on other validation images are
+    /// Search for better quantization parameters first: those with which the outputs on other validation samples are
     /// closest to those of the float network [default: no search]. Ctrl-C and SIGTERM stop after a trial; the same
     /// command with the same --out resumes.
     #[arg(long, value_enum)]
     search: Option<How>,
-    /// With --search: number of validation images whose outputs are compared [default: 500].
+    /// With --search: number of validation samples whose outputs are compared [default: 500].
     #[arg(long, value_parser = positive::<usize>, value_name = "N")]
     search_images: Option<usize>,
     /// With --search lapq: number of rounds over all scales [default: 1].
@@ -62,9 +59,8 @@ pub(crate) struct Args {
     /// [default: measure only, and choose nothing].
     #[arg(long, value_parser = positive::<u64>, value_name = "BYTES")]
     budget: Option<u64>,
-    /// Use at most this number of test images, and of validation images [default: all].
-    #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
-    test_limit: Option<usize>,
+    #[command(flatten)]
+    test: TestOptions,
     /// The batch sizes with which the speed is measured.
     #[arg(long, value_delimiter = ',', value_parser = positive::<usize>, value_name = "A,B,…", default_value = "1,64")]
     batches: Vec<usize>,
@@ -129,26 +125,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     check(args)?;
-    let asked = match &args.recipe {
-        Some(file) => {
-            let recipe = Recipe::from_file(file).map_err(bad)?;
-            let table = recipe.quantization().ok_or_else(|| {
-                bad(format!(
-                    "{}: there is no `[quantize]` table",
-                    file.display()
-                ))
-            })?;
-            table.settings.clone()
-        }
-        None => QuantizationSettings::default(),
-    };
     let calibration = args.calibration.as_deref().map(load).transpose()?;
-    let recipe = Settings {
-        test_limit: args.test_limit,
-        changes: true,
-        ..Settings::without_recipe("the quantization")
+    let recipe = match &args.recipe {
+        Some(file) => settings(file)?,
+        None => Settings::without_recipe("the quantization"),
     };
-    let settings = args.model.settings(recipe)?;
+    let settings = args.model.settings(Settings {
+        test_limit: args.test.test_limit,
+        changes: true,
+        ..recipe
+    })?;
+    let asked = asked(args)?;
     let device = args.model.job.device.device()?;
     log(None)?;
     let out = out(args);
@@ -179,6 +166,36 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         directory.give_up();
     }
     result
+}
+
+/// The settings of the job: seed, validation share and normalization are those of a recipe that also trains.
+fn settings(file: &Path) -> Result<Settings, Failure> {
+    let recipe = Recipe::from_file(file).map_err(bad)?;
+    match recipe.trains() {
+        true => Settings::from_file(file),
+        false => Ok(Settings {
+            has_recipe: true,
+            ..Settings::without_recipe(&file.display().to_string())
+        }),
+    }
+}
+
+/// The quantization that the recipe requests.
+fn asked(args: &Args) -> Result<QuantizationSettings, Failure> {
+    let Some(file) = &args.recipe else {
+        return Ok(QuantizationSettings::default());
+    };
+    let (recipe, name) = (Recipe::from_file(file).map_err(bad)?, file.display());
+    let Some(table) = recipe.quantization() else {
+        return Err(bad(format!("{name}: there is no `[quantize]` table")));
+    };
+    if recipe.trains() {
+        stderr(&format!(
+            "{name}: the network is quantized as `[quantize]` says, without the training of the recipe, which `calcine \
+             train` executes"
+        ));
+    }
+    Ok(table.settings.clone())
 }
 
 /// Reads the calibration of an earlier run.
@@ -240,7 +257,7 @@ impl Job for Quantize<'_> {
         });
         trials.close();
         match (run, interrupt) {
-            (Ok(run), _) => self.finish(&run, experiment.names(), &metrics),
+            (Ok(run), _) => self.finish(&run),
             (Err(RunError::Search(SearchError::Stopped { done })), Some(interrupt)) => {
                 let out = options::quoted(&self.out.display().to_string());
                 Err(interrupt.stopped(format!(
@@ -254,97 +271,20 @@ impl Job for Quantize<'_> {
 
 impl Quantize<'_> {
     /// Writes all files, and prints the result.
-    fn finish(&self, run: &QuantizeRun, names: &Names, metrics: &[Metric]) -> Result<(), Failure> {
-        let Self {
-            args, setup, out, ..
-        } = self;
-        let file = out.join("quantized.safetensors");
-        run.quantized.save(&file).map_err(bad)?;
-        let calibration = out.join("calibration.json");
-        run.calibration.save(&calibration).map_err(bad)?;
-        let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
-        if args.search.is_some() {
-            whole::write(&out.join("recipe.toml"), run.settings.to_toml())?;
-        }
-        draw(run, names, metrics, out)?;
-        let chosen = run
-            .mixed_precision
-            .as_ref()
-            .filter(|_| args.budget.is_some());
-        let forecast = chosen.map(|mixed_precision| mixed_precision.forecast(&run.settings));
-        let report = self.json(run, names, bytes, forecast);
-        let text = serde_json::to_string_pretty(&report).map_err(bad)?;
-        whole::write(&out.join("report.json"), text)?;
-        if let Some(caveat) = setup.caveat() {
-            args.model.job.report.say(&caveat);
-        }
-        args.model
-            .job
-            .report
-            .say(&table(run, names, metrics, bytes, forecast));
+    fn finish(&self, run: &QuantizeRun) -> Result<(), Failure> {
+        let saved = run.save(self.out).map_err(bad)?;
+        let report = &self.args.model.job.report;
+        self.setup.say_caveat(report);
+        report.say(&run.sheet().fitted(width()));
+        report.say(&run.to_string());
         let said = run.quantized.report().to_string();
         if !said.is_empty() {
-            args.model.job.report.say(said.trim_end());
+            report.say(said.trim_end());
         }
-        args.model.job.report.say(&whole::wrote(out));
-        args.model.job.report.finish(&report);
+        report.say(&whole::wrote(self.out));
+        report.finish(&saved);
         Ok(())
     }
-
-    fn json(
-        &self,
-        run: &QuantizeRun,
-        names: &Names,
-        bytes: u64,
-        forecast: Option<u64>,
-    ) -> serde_json::Value {
-        let Self {
-            args, setup, out, ..
-        } = self;
-        let mut json = serde_json::json!({
-            "model": names.model,
-            "data": names.data,
-            "data_is_synthetic": setup.dataset.source().is_synthetic(),
-            "device": names.device,
-            "recipe": args.recipe,
-            "seed": setup.recipe.train().seed,
-            "bytes_before": run.bytes_before,
-            "bytes": run.quantized.stored_bytes(),
-            "file_bytes": bytes,
-            "file_bytes_forecast": forecast,
-            "speed": run.speed,
-            "report": run.quantized.report(),
-            "warnings": run.quantized.report().warnings(),
-            "out": out,
-        });
-        let samples = &names.samples;
-        json[samples] = run.calibration.samples.into();
-        json[format!("{}_{samples}", run.split.name())] = run.after.count.into();
-        add(&mut json, &run.before, "_before");
-        add(&mut json, &run.after, "");
-        json
-    }
-}
-
-/// Writes the loss of each layer with fewer bits, as a table and as charts.
-fn draw(run: &QuantizeRun, names: &Names, metrics: &[Metric], out: &Path) -> Result<(), Failure> {
-    let metric = metrics.first().cloned().unwrap_or_else(Metric::loss);
-    let (Some(found), Some(chart)) = (&run.mixed_precision, run.chart(&names.model, &metric))
-    else {
-        return Ok(());
-    };
-    let panels = Panels::from(chart.clone());
-    whole::write(&out.join("mixed_precision.csv"), found.to_csv())?;
-    let charts = [
-        ("mixed_precision", chart.to_svg(), chart.to_png()),
-        ("panels", panels.to_svg(), panels.to_png()),
-    ];
-    for (name, svg, png) in charts {
-        let file = out.join(name);
-        whole::write(&file.with_extension("svg"), svg.map_err(bad)?)?;
-        whole::write(&file.with_extension("png"), png.map_err(bad)?)?;
-    }
-    Ok(())
 }
 
 /// The directory `runs/<recipe>-<time>`, unless another one was requested.
@@ -352,33 +292,6 @@ fn out(args: &Args) -> PathBuf {
     let name = args.recipe.as_deref().and_then(Path::file_stem);
     let name = name.map_or("quantized".into(), |name| name.to_string_lossy());
     options::out(args.out.as_deref(), &name)
-}
-
-fn table(
-    run: &QuantizeRun,
-    names: &Names,
-    metrics: &[Metric],
-    bytes: u64,
-    forecast: Option<u64>,
-) -> String {
-    let mut sheet = run.sheet(metrics);
-    let mut row = |name: &str, bytes: u64| {
-        let row = vec![name.to_owned(), String::new(), bytes.to_string()];
-        sheet.rows.push(row);
-    };
-    row("bytes of the file", bytes);
-    if let Some(forecast) = forecast {
-        row("bytes of the file, forecast", forecast);
-    }
-    let samples = &names.samples;
-    format!(
-        "{}\n{} on {} {} {samples}, calibrated with {} {samples}",
-        sheet.fitted(width()),
-        names.model,
-        run.after.count,
-        run.split.name(),
-        run.calibration.samples
-    )
 }
 
 /// Parses a bit width, for clap.

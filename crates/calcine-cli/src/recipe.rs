@@ -6,7 +6,7 @@ mod new;
 use std::path::{Path, PathBuf};
 
 use calcine::distiller::{self, Options};
-use calcine::zoo::Architecture;
+use calcine::zoo::ZooModel;
 
 use crate::failure::Failure;
 use crate::options::positive;
@@ -35,7 +35,7 @@ pub(crate) enum Command {
         epochs: Option<u64>,
         /// The network of the zoo that the recipe names [default: none].
         #[arg(long)]
-        model: Option<Architecture>,
+        model: Option<ZooModel>,
     },
     New(new::Args),
 }
@@ -97,7 +97,7 @@ mod tests {
                 file: schedule.clone(),
                 out: Some(recipe.clone()),
                 epochs: Some(4),
-                model: Some(Architecture::SimpleNet),
+                model: "simplenet".parse().ok(),
             })
         };
         let sound = "pruners:\n  it: {class: SensitivityPruner, sensitivities: {fc1.weight: 0.5}}\n\

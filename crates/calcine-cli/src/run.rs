@@ -9,7 +9,7 @@ use calcine::graph::ElementKind;
 
 use crate::failure::{Failure, bad};
 use crate::model::{Loaded, load};
-use crate::options::{ReportOptions, WeightsOptions, positive};
+use crate::options::{MODEL_HELP, ReportOptions, WeightsOptions, positive};
 use crate::terminal::print_line;
 
 /// Run a network, float or quantized, in Calcine's engine, and print its outputs.
@@ -17,8 +17,7 @@ use crate::terminal::print_line;
 /// A quantized network is computed in integer arithmetic. The outputs are printed as one line of numbers for each sample.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file, float, quantized or ONNX.
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", help = MODEL_HELP)]
     model: String,
     /// The input, as the network takes it: normalized, channels first, samples as the first axis. Several times for networks of
     /// several inputs.
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Loaded { name, network, .. } = load(&args.model, &args.weights, &Device::flex())?;
     let mut options = Options::default();
     options.threads = args.threads;
-    let engine = Engine::from_bytes(&network.to_bytes()?, options).map_err(bad)?;
+    let engine = Engine::from_bytes(&network.to_bytes().map_err(bad)?, options).map_err(bad)?;
     let graph = engine.graph();
     let mut inputs = Vec::new();
     for (at, file) in args.input.iter().enumerate() {

@@ -3,21 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use calcine::fold::Granularity;
-use calcine::metric::label;
 use calcine::run::{Experiment, RunError, ScanSettings, Scanned};
-use calcine::sensitivity::{Scan, Suggestion, levels, recipe, suggest};
+use calcine::sensitivity::{Scan, levels};
 use calcine::trace::{AnyTensor, Tensors};
 use calcine::train::{Draw, Objective};
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::add;
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
-use crate::options::{self, JobOptions, positive, share};
+use crate::options::{self, JobOptions, MODEL_HELP, positive, share};
 use crate::progress::EvaluationBar;
 use crate::settings::Settings;
 use crate::setup::{Job, Setup};
+use crate::terminal::width;
 use crate::whole;
 
 /// The settings that determine a scan; they are saved with it.
@@ -49,17 +48,17 @@ nesterov = true
 /// an evaluation; --resume continues.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file.
     #[arg(
         value_name = "MODEL",
+        help = MODEL_HELP,
         required_unless_present = "resume",
         conflicts_with = "resume"
     )]
     model: Option<String>,
     #[command(flatten)]
     job: JobOptions,
-    /// The unit that is dropped as a whole: element, kernel, filter, channel, fc_output, fc_input, layer or
-    /// block(RxDxHxW).
+    /// The unit that is dropped as a whole: element, kernel, filter, channel, fc_output, fc_input, layer,
+    /// group(M) or block(RxDxHxW).
     #[arg(long, default_value = "element")]
     granularity: Granularity,
     /// The levels: shares of the units of a layer to drop [default: 0, 0.05 … 0.9].
@@ -71,13 +70,13 @@ pub(crate) struct Args {
     /// Names or glob patterns of weights; a leading `!` excludes [default: all weights that have such units].
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     params: Vec<String>,
-    /// Use at most this number of validation images; the first ones, unless --random is given [default: all].
+    /// Use at most this number of validation samples, the first ones, unless --random is given [default: all].
     #[arg(long, alias = "validation-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     validation_limit: Option<usize>,
-    /// Draw the validation images at random, and write a confidence interval of each loss.
+    /// Draw the validation samples at random, and write a confidence interval of each loss.
     #[arg(long, requires = "validation_limit")]
     random: bool,
-    /// Number of images in a batch: larger batches are faster, as long as the memory suffices.
+    /// Number of samples in a batch: larger batches are faster, as long as the memory suffices.
     #[arg(long, value_parser = positive::<usize>, value_name = "N", default_value = "250")]
     batch_size: usize,
     /// Suggest for each layer the highest level that loses at most this number of points of top-1, and write a recipe.
@@ -175,20 +174,8 @@ impl Job for Sensitivity<'_> {
                 "stopped; continue with: calcine sensitivity --resume {out}"
             )));
         }
-        let baseline = &scanned.sensitivity.baseline.evaluation;
-        if let Some(caveat) = self.setup.caveat() {
-            self.args.job.report.say(&caveat);
-        }
-        let names = experiment.names();
-        self.args.job.report.say(&format!(
-            "{}: {} points; the unpruned network has {} on {} validation {}; {:.0} s",
-            names.model,
-            scanned.sensitivity.points.len(),
-            baseline.shown(&metrics),
-            scanned.samples,
-            names.samples,
-            scanned.seconds,
-        ));
+        self.setup.say_caveat(&self.args.job.report);
+        self.args.job.report.say(&scanned.to_string());
         self.finish(&scanned)
     }
 }
@@ -245,93 +232,19 @@ impl Sensitivity<'_> {
     /// Writes the suggestions, the files and the JSON.
     fn finish(&self, scanned: &Scanned) -> Result<(), Failure> {
         let (report, out) = (&self.args.job.report, self.out);
-        let mut suggestions = Vec::new();
+        let mut json = serde_json::to_value(scanned).map_err(bad)?;
+        json["out"] = serde_json::json!(out);
+        json["suggestions"] = serde_json::json!([]);
         if let Some(max_drop) = self.args.max_drop {
-            suggestions = suggest(&scanned.sensitivity, &scanned.metric, max_drop);
-            report.say(&table(&suggestions));
-            let text = self.suggested(scanned, max_drop, &suggestions)?;
-            whole::write(&out.join("suggested.toml"), text)?;
+            let suggested = scanned.suggest(max_drop);
+            report.say(&suggested.sheet().fitted(width()));
+            let seed = self.setup.recipe.train().seed;
+            let train = format!("{}seed = {seed}\n{TRAIN}", self.setup.model.recipe_lines());
+            whole::write(&out.join("suggested.toml"), suggested.recipe(&train))?;
+            json["suggestions"] = serde_json::json!(suggested.suggestions);
         }
         report.say(&whole::wrote(out));
-        report.finish(&self.json(scanned, &suggestions));
+        report.finish(&json);
         Ok(())
     }
-
-    /// The recipe, with a comment about its origin.
-    fn suggested(
-        &self,
-        scanned: &Scanned,
-        max_drop: f64,
-        suggestions: &[Suggestion],
-    ) -> Result<String, Failure> {
-        let granularity = self.identity.granularity.parse().map_err(bad)?;
-        let recipe_of = self.setup.model.recipe_lines();
-        let train = format!(
-            "{recipe_of}seed = {}\n{TRAIN}",
-            self.setup.recipe.train().seed
-        );
-        Ok(format!(
-            "# The highest levels at which pruning a layer alone, without fine-tuning, loses at most {max_drop} {}\n\
-             # of {}, by `calcine sensitivity` on {} validation {}. Take them as a starting point:\n\
-             # the losses of layers add up, and fine-tuning recovers much of them.\n{}",
-            if scanned.metric.unit == "%" {
-                "points"
-            } else {
-                &scanned.metric.unit
-            },
-            label(&scanned.metric.name),
-            scanned.samples,
-            self.setup.names().samples,
-            recipe(suggestions, granularity, &train),
-        ))
-    }
-
-    fn json(&self, scanned: &Scanned, suggestions: &[Suggestion]) -> serde_json::Value {
-        let baseline = &scanned.sensitivity.baseline.evaluation;
-        let suggestions: Vec<_> = suggestions
-            .iter()
-            .map(|s| {
-                serde_json::json!({
-                    "parameter": s.parameter, "level": s.level, "achieved": s.achieved, "drop": s.drop,
-                })
-            })
-            .collect();
-        let names = self.setup.names();
-        let mut json = serde_json::json!({
-            "model": names.model,
-            "data": names.data,
-            "data_is_synthetic": self.setup.dataset.source().is_synthetic(),
-            "device": names.device,
-            "granularity": self.identity.granularity,
-            "levels": self.identity.levels,
-            "points": scanned.sensitivity.points.len(),
-            "suggestions": suggestions,
-            "seconds": scanned.seconds,
-            "out": self.out,
-        });
-        json[&names.samples] = scanned.samples.into();
-        add(&mut json, baseline, "");
-        json
-    }
-}
-
-/// The suggestions, one line for each layer.
-fn table(suggestions: &[Suggestion]) -> String {
-    let width = suggestions
-        .iter()
-        .map(|s| s.parameter.len())
-        .max()
-        .unwrap_or(0);
-    let lines = suggestions.iter().map(|suggestion| {
-        let Suggestion {
-            parameter,
-            level,
-            achieved,
-            drop,
-            ..
-        } = suggestion;
-        let zeros = 100.0 * achieved;
-        format!("{parameter:width$}  level {level:<5}  zeros {zeros:5.1} %  drop {drop:6.2} points")
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }

@@ -1,16 +1,18 @@
 //! The settings of a job, combined from the command line and the recipe. Runs and scans save them, and are resumed with
 //! them.
 
+use std::fs;
+use std::path::Path;
+
 use burn::tensor::Device;
 use calcine::data::Normalization;
 use calcine::recipe::{Recipe, RecipeError};
+use calcine::run::Model;
 use calcine::weights::LoadOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, bad};
-use crate::model::{
-    Contents, Model, beside_file, check_weights, contents, quantized, without_network,
-};
+use crate::model::{Named, Weights, beside_file, load_file, quantized};
 
 /// All settings that determine a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub(crate) struct Settings {
     pub(crate) test_limit: Option<usize>,
     /// The seed of every random stream, instead of that of the recipe.
     pub(crate) seed: Option<u64>,
+    /// Whether the recipe is a file, not the default of a command.
+    #[serde(skip)]
+    pub(crate) has_recipe: bool,
     /// Whether the command trains or changes the network, which is not possible with a quantized one.
     #[serde(skip)]
     pub(crate) changes: bool,
@@ -74,9 +79,21 @@ impl Settings {
             train_limit: None,
             test_limit: None,
             seed: None,
+            has_recipe: false,
             changes: false,
             min_sparsity: None,
         }
+    }
+
+    /// The settings of a recipe's own run, from its file.
+    pub(crate) fn from_file(file: &Path) -> Result<Self, Failure> {
+        let name = file.display().to_string();
+        let text = fs::read_to_string(file)
+            .map_err(|error| bad(format!("{name}: the recipe cannot be read: {error}")))?;
+        Ok(Self {
+            has_recipe: true,
+            ..Self::new(name, text)
+        })
     }
 
     /// The settings of a job that does not train; `name` takes the place of the recipe's name in messages.
@@ -104,7 +121,7 @@ impl Settings {
     /// MODEL and `--weights` from the command line, or otherwise from the recipe.
     pub(crate) fn model(&self, recipe: &Recipe) -> (String, Option<String>) {
         let train = recipe.train();
-        let file = |model: &str| matches!(Model::parse(model), Ok(Model::File(_)));
+        let file = |model: &str| matches!(Named::parse(model), Ok(Named::File(_)));
         match &self.model {
             // A file has its own weights, and those of the recipe are for the recipe's model.
             Some(model) if file(model) => (model.clone(), self.weights.clone()),
@@ -124,19 +141,15 @@ impl Settings {
     pub(crate) fn check(self) -> Result<Self, Failure> {
         let recipe = self.recipe().map_err(bad)?;
         let (model, weights) = self.model(&recipe);
-        let beside = weights.as_deref();
-        let beside = beside.filter(|word| *word != "default" && *word != "none");
-        match (Model::parse(&model)?, beside) {
-            (Model::Zoo(_) | Model::Task(_), None) => {}
-            (Model::Zoo(_) | Model::Task(_), Some(file)) => check_weights(file.as_ref(), &model)?,
-            (Model::File(file), _) => {
+        match Named::parse(&model)? {
+            Named::Zoo(model) => drop(Weights::of(model, weights.as_deref())?),
+            Named::File(file) => {
                 if let Some(beside) = weights {
                     return Err(beside_file(&beside, &model));
                 }
-                match contents(&file, &Device::flex())? {
-                    Contents::Weights(format) => return Err(without_network(&model, format)),
-                    Contents::Quantized(_) if self.changes => return Err(quantized(&model)),
-                    _ => {}
+                let network = load_file(&file, &Device::flex())?;
+                if self.changes && matches!(network, Model::Quantized(_)) {
+                    return Err(quantized(&model));
                 }
             }
         }

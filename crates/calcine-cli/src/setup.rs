@@ -5,17 +5,18 @@ mod teacher;
 
 use burn::tensor::{Device, Int, Tensor};
 use calcine::data::{Dataset, Element, Loader, LoaderSettings, Normalization};
-use calcine::quantize::Quantized;
 use calcine::recipe::Recipe;
 use calcine::run::{Experiment, Model, Names};
-use calcine::trace::{AnyTensor, Network, Tensors};
+use calcine::trace::{AnyTensor, Tensors};
 use calcine::train::{Classification, Data, Objective, Regression, Segmentation};
+use serde_json::{Map, Value, json};
 
 use self::data::{Inputs, check, first_images, open};
 pub(crate) use self::teacher::teacher;
 use crate::failure::{Failure, bad};
-use crate::model::{self, AnyNetwork, Loaded, Weights};
+use crate::model::{self, Loaded, Weights};
 use crate::normalization;
+use crate::options::ReportOptions;
 use crate::settings::Settings;
 
 /// A network, its data, and the recipe (which may be empty).
@@ -30,6 +31,7 @@ pub(crate) struct Setup {
     pub(crate) device: Device,
     test_limit: Option<usize>,
     device_name: String,
+    has_recipe: bool,
 }
 
 /// A job that works with any outputs and targets.
@@ -81,6 +83,7 @@ impl Setup {
             device,
             test_limit: settings.test_limit,
             device_name: settings.device.clone(),
+            has_recipe: settings.has_recipe,
         })
     }
 
@@ -128,7 +131,7 @@ impl Setup {
                 (true, 0 | 1) => self.loader::<Tensor<2, Int>, _>()?,
                 _ => return Err(bad(format!("inputs of {input} have too many axes"))),
             };
-        if let AnyNetwork::Float(network) = &self.model.network {
+        if let Model::Float(network) = &self.model.network {
             let recorded = network.metadata().get(Normalization::METADATA);
             match (recorded, self.compared()) {
                 (Some(recorded), _) => {
@@ -146,20 +149,17 @@ impl Setup {
             }
         }
         let data = &*loader;
-        let names = self.names();
-        let experiment = match &self.model.network {
-            AnyNetwork::Float(network) => {
-                let mut network = Network::clone(network);
-                if let (true, Some(used)) = (J::TRAINS, self.dataset.normalization()) {
-                    network = network.with_metadata(Normalization::METADATA, used.to_metadata());
-                }
-                Experiment::new(network, objective, data)
+        let network = match (&self.model.network, self.dataset.normalization()) {
+            (Model::Float(network), Some(used)) if J::TRAINS => {
+                let network = network.clone();
+                Model::from(network.with_metadata(Normalization::METADATA, used.to_metadata()))
             }
-            AnyNetwork::Quantized(network) => {
-                Experiment::new(Model::from(Quantized::clone(network)), objective, data)
-            }
+            (network, _) => network.clone(),
         };
-        let result = job.run(&experiment.with_names(names));
+        let experiment = Experiment::new(network, objective, data)
+            .with_names(self.names())
+            .with_details(self.details(J::TRAINS));
+        let result = job.run(&experiment);
         // Data that could not be read end the batches early, whatever the result is.
         match loader.failure() {
             Some(error) => Err(bad(error)),
@@ -192,7 +192,7 @@ impl Setup {
     }
 
     /// The names of the parts in reports and messages.
-    pub(crate) fn names(&self) -> Names {
+    fn names(&self) -> Names {
         let images = self.dataset.normalization().is_some();
         Names {
             model: self.model.name.clone(),
@@ -202,12 +202,31 @@ impl Setup {
         }
     }
 
-    /// A notice that is printed before results on synthetic data.
-    pub(crate) fn caveat(&self) -> Option<String> {
+    /// Further entries of every report. That of a run has recipe and seed itself.
+    fn details(&self, trains: bool) -> Map<String, Value> {
+        let mut details = Map::new();
+        let mut add = |key: &str, value: Value| details.insert(key.to_owned(), value);
+        add(
+            "data_is_synthetic",
+            self.dataset.source().is_synthetic().into(),
+        );
+        add("normalization", json!(self.dataset.normalization()));
+        if !trains {
+            add(
+                "recipe",
+                json!(self.recipe.file().filter(|_| self.has_recipe)),
+            );
+            add("seed", self.recipe.train().seed.into());
+        }
+        details
+    }
+
+    /// Prints a notice before results on synthetic data.
+    pub(crate) fn say_caveat(&self, report: &ReportOptions) {
         let source = self.dataset.source();
-        source
-            .is_synthetic()
-            .then(|| format!("NOT CIFAR-10: {source}"))
+        if source.is_synthetic() {
+            report.say(&format!("NOT CIFAR-10: {source}"));
+        }
     }
 
     /// Warnings about data that the recipe requests and that do not exist.

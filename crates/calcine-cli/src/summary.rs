@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use calcine::graph::{Detail, Drawing, Graph};
 use calcine::quantize::Quantized;
-use calcine::run::sparsity_of_integers;
-use calcine::summary::{ComputeSettings, ComputeTable, Rows, compute, model, modules, sparsity};
+use calcine::run::{Model, sparsity_of_integers};
+use calcine::summary::{
+    ComputeSettings, ComputeTable, Rows, Table, compute, model, modules, sparsity,
+};
 use calcine::trace::Network;
 use clap::ValueEnum;
 
 use crate::events::log;
 use crate::failure::{Failure, bad};
-use crate::model::{AnyNetwork, Loaded, load};
-use crate::options::{WeightsOptions, positive};
+use crate::model::{Loaded, load};
+use crate::options::{MODEL_HELP, WeightsOptions, positive};
 use crate::terminal::{WIDTH_HELP, print_line, stderr, width};
 use crate::whole;
 
@@ -25,8 +27,7 @@ use crate::whole;
 #[derive(Debug, clap::Args)]
 #[command(after_help = WIDTH_HELP)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file, float or quantized.
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", help = MODEL_HELP)]
     model: String,
     #[command(flatten)]
     weights: WeightsOptions,
@@ -37,9 +38,9 @@ pub(crate) struct Args {
     /// List every operation in the compute table and in the drawing, not only layers.
     #[arg(long)]
     nodes: bool,
-    /// Number of images in a batch, for the compute table and the drawing [default: 1].
-    #[arg(long, value_parser = positive::<usize>, value_name = "N")]
-    batch: Option<usize>,
+    /// Number of samples in a batch, for the compute table and the drawing [default: 1].
+    #[arg(long, alias = "batch", value_parser = positive::<usize>, value_name = "N")]
+    batch_size: Option<usize>,
     /// Draw the network to an .svg file, or to a .dot file for Graphviz, with the share of zeros of each layer
     /// [default: draw nothing].
     #[arg(long, value_name = "FILE.svg|FILE.dot", value_parser = drawing)]
@@ -51,10 +52,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// The file for the tables [default: stdout].
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    #[arg(long, alias = "output", value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Print the tables as one JSON object, on the last line of stdout.
-    #[arg(long, conflicts_with_all = ["format", "output"])]
+    #[arg(long, conflicts_with_all = ["format", "out"])]
     json: bool,
 }
 
@@ -87,15 +88,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let _ = log(None);
     let loaded = load(&args.model, &args.weights, &Device::flex())?;
     let tables = match &loaded.network {
-        AnyNetwork::Float(network) => float(args, network)?,
-        AnyNetwork::Quantized(quantized) => integers(args, quantized)?,
+        Model::Float(network) => float(args, network)?,
+        Model::Quantized(quantized) => integers(args, quantized)?,
     };
     if args.json {
         print_line(&json(&loaded, &tables).to_string());
         return Ok(());
     }
     let text = text(args, &loaded, &tables)?;
-    match (&args.output, text.is_empty()) {
+    match (&args.out, text.is_empty()) {
         (_, true) => {}
         (None, false) => print_line(&text),
         (Some(file), false) => write(file, &format!("{text}\n"))?,
@@ -111,10 +112,10 @@ fn check(args: &Args) -> Result<(), Failure> {
     let (draws, tables) = (args.draw.is_some(), !args.kind.is_empty());
     let computes = draws || !tables || args.kind.contains(&Kind::Compute);
     let without_effect = [
-        ("--output", args.output.is_some(), tables || !draws),
+        ("--out", args.out.is_some(), tables || !draws),
         ("--format", args.format.is_some(), tables || !draws),
         ("--nodes", args.nodes, computes),
-        ("--batch", args.batch.is_some(), computes),
+        ("--batch-size", args.batch_size.is_some(), computes),
     ];
     for (option, given, has_effect) in without_effect {
         if given && !has_effect {
@@ -135,14 +136,17 @@ impl Args {
 }
 
 /// The tables of a float network; draws it first.
-fn float(args: &Args, network: &Network) -> Result<Vec<(Kind, Table)>, Failure> {
+fn float(args: &Args, network: &Network) -> Result<Vec<Named>, Failure> {
     if let Some(file) = &args.draw {
-        draw(args, network, file)?;
+        draw(
+            args,
+            network.graph(),
+            computed(args, network)?.notes(),
+            file,
+        )?;
     }
-    kinds(args, Kind::Compute)
-        .iter()
-        .map(|&kind| Ok((kind, table(args, kind, network)?)))
-        .collect()
+    let kinds = kinds(args, Kind::Compute).into_iter();
+    kinds.map(|kind| table(args, kind, network)).collect()
 }
 
 /// The requested tables; if there are none, and no drawing, the default one.
@@ -153,61 +157,38 @@ fn kinds(args: &Args, default: Kind) -> Vec<Kind> {
     }
 }
 
-/// One table in every format.
-struct Table {
-    console: String,
-    csv: String,
-    json: serde_json::Value,
-    markdown: String,
-}
+/// A table with its name.
+type Named = (Kind, Box<dyn Table>);
 
-macro_rules! in_all_formats {
-    ($table:expr) => {{
-        let table = $table;
-        Table {
-            console: table.fitted(width()),
-            csv: table.to_csv(),
-            json: table.to_json(),
-            markdown: table.sheet().to_markdown(),
-        }
-    }};
-}
-
-fn table(args: &Args, kind: Kind, network: &Network) -> Result<Table, Failure> {
-    Ok(match kind {
-        Kind::Sparsity => in_all_formats!(sparsity(network)),
-        Kind::Compute => in_all_formats!(computed(args, network)?),
-        Kind::Model => in_all_formats!(model(network)),
-        Kind::Modules => in_all_formats!(modules(network.graph()).map_err(bad)?),
-        Kind::Integers => {
-            return Err(bad(
-                "the network is in float: `integers` is a table of quantized networks",
-            ));
-        }
-    })
+fn table(args: &Args, kind: Kind, network: &Network) -> Result<Named, Failure> {
+    Ok((
+        kind,
+        match kind {
+            Kind::Sparsity => Box::new(sparsity(network)),
+            Kind::Compute => Box::new(computed(args, network)?),
+            Kind::Model => Box::new(model(network)),
+            Kind::Modules => Box::new(modules(network.graph()).map_err(bad)?),
+            Kind::Integers => {
+                return Err(bad(
+                    "the network is in float: `integers` is a table of quantized networks",
+                ));
+            }
+        },
+    ))
 }
 
 /// The tables of a quantized network.
-fn integers(args: &Args, quantized: &Quantized) -> Result<Vec<(Kind, Table)>, Failure> {
+fn integers(args: &Args, quantized: &Quantized) -> Result<Vec<Named>, Failure> {
     if let Some(file) = &args.draw {
-        let drawing = Drawing {
-            parameters: args.draw_parameters,
-            detail: if args.nodes {
-                Detail::Operations
-            } else {
-                Detail::Layers
-            },
-            ..Drawing::default()
-        };
-        write_drawing(&drawing, quantized.graph(), file)?;
+        draw(args, quantized.graph(), BTreeMap::new(), file)?;
     }
-    let table = |&kind: &Kind| {
+    let table = |&kind: &Kind| -> Result<Named, Failure> {
         Ok((
             kind,
             match kind {
-                Kind::Integers => in_all_formats!(calcine::run::integers(quantized)),
-                Kind::Sparsity => in_all_formats!(sparsity_of_integers(quantized)),
-                Kind::Modules => in_all_formats!(modules(quantized.graph()).map_err(bad)?),
+                Kind::Integers => Box::new(calcine::run::integers(quantized)),
+                Kind::Sparsity => Box::new(sparsity_of_integers(quantized)),
+                Kind::Modules => Box::new(modules(quantized.graph()).map_err(bad)?),
                 Kind::Compute | Kind::Model => {
                     return Err(bad(format!(
                         "a quantized network has no table `{kind}`: take integers, sparsity or modules"
@@ -221,7 +202,7 @@ fn integers(args: &Args, quantized: &Quantized) -> Result<Vec<(Kind, Table)>, Fa
 
 fn computed(args: &Args, network: &Network) -> Result<ComputeTable, Failure> {
     let settings = ComputeSettings {
-        batch: args.batch.unwrap_or(1),
+        batch: args.batch_size.unwrap_or(1),
         rows: if args.nodes {
             Rows::Nodes
         } else {
@@ -231,19 +212,19 @@ fn computed(args: &Args, network: &Network) -> Result<ComputeTable, Failure> {
     compute(network.graph(), network, &settings).map_err(bad)
 }
 
-fn text(args: &Args, loaded: &Loaded, tables: &[(Kind, Table)]) -> Result<String, Failure> {
-    let joined = |text: fn(&Table) -> &str| {
-        let texts: Vec<&str> = tables
-            .iter()
-            .map(|(_, table)| text(table).trim_end())
-            .collect();
+fn text(args: &Args, loaded: &Loaded, tables: &[Named]) -> Result<String, Failure> {
+    let joined = |text: fn(&dyn Table) -> String| {
+        let texts = tables.iter().map(|(_, table)| text(&**table));
+        let texts: Vec<String> = texts.map(|text| text.trim_end().to_owned()).collect();
         texts.join("\n\n")
     };
     Ok(match args.format() {
         Format::Table if tables.is_empty() => String::new(),
-        Format::Table => joined(|table| &table.console) + &recorded(loaded.network.metadata()),
-        Format::Csv => joined(|table| &table.csv),
-        Format::Markdown => joined(|table| &table.markdown),
+        Format::Table => {
+            joined(|table| table.fitted(width())) + &recorded(loaded.network.metadata())
+        }
+        Format::Csv => joined(|table| table.to_csv()),
+        Format::Markdown => joined(|table| table.sheet().to_markdown()),
         Format::Json if tables.is_empty() => String::new(),
         Format::Json => serde_json::to_string_pretty(&json(loaded, tables))
             .map_err(|error| Failure::new(format!("the tables cannot be written: {error}")))?,
@@ -267,10 +248,10 @@ fn recorded(metadata: &BTreeMap<String, String>) -> String {
 }
 
 /// The tables by their names, the name of the network, and its metadata.
-fn json(loaded: &Loaded, tables: &[(Kind, Table)]) -> serde_json::Value {
+fn json(loaded: &Loaded, tables: &[Named]) -> serde_json::Value {
     let tables = tables
         .iter()
-        .map(|(kind, table)| (kind.to_string(), table.json.clone()));
+        .map(|(kind, table)| (kind.to_string(), table.to_json()));
     let mut json: serde_json::Map<_, _> = tables.collect();
     json.insert("model".to_owned(), loaded.name.as_str().into());
     json.insert(
@@ -280,20 +261,21 @@ fn json(loaded: &Loaded, tables: &[(Kind, Table)]) -> serde_json::Value {
     json.into()
 }
 
-fn draw(args: &Args, network: &Network, file: &Path) -> Result<(), Failure> {
+/// Draws the network, with a note at each layer.
+fn draw(
+    args: &Args,
+    graph: &Graph,
+    notes: BTreeMap<String, String>,
+    file: &Path,
+) -> Result<(), Failure> {
     let drawing = Drawing {
         parameters: args.draw_parameters,
-        notes: computed(args, network)?.notes(),
-        detail: if args.nodes {
-            Detail::Operations
-        } else {
-            Detail::Layers
+        notes,
+        detail: match args.nodes {
+            true => Detail::Operations,
+            false => Detail::Layers,
         },
     };
-    write_drawing(&drawing, network.graph(), file)
-}
-
-fn write_drawing(drawing: &Drawing, graph: &Graph, file: &Path) -> Result<(), Failure> {
     let drawn = match file.extension() {
         Some(end) if end == "dot" => drawing.dot(graph),
         _ => drawing.svg(graph),
@@ -346,7 +328,7 @@ mod tests {
     fn written(flags: &[&str]) -> String {
         let directory = tempfile::tempdir().expect("there is a place for it");
         let file = directory.path().join("tables");
-        let output = ["--output", file.to_str().expect("it is text")];
+        let output = ["--out", file.to_str().expect("it is text")];
         let small = ["simplenet"];
         summary(&[&small, flags, &output].concat()).unwrap_or_else(|error| panic!("{error}"));
         std::fs::read_to_string(file).expect("it is written")
@@ -383,10 +365,7 @@ mod tests {
             ),
             (&["--draw", "net.png"], ".svg or .dot"),
             (&["--batch", "0"], "at least 1"),
-            (
-                &["--draw", "net.svg", "--output", "x"],
-                "--output has no effect",
-            ),
+            (&["--draw", "net.svg", "--out", "x"], "--out has no effect"),
             (
                 &["--draw", "net.svg", "--format", "json"],
                 "--format has no effect",
@@ -394,7 +373,7 @@ mod tests {
             (&["--kind", "model", "--nodes"], "--nodes has no effect"),
             (
                 &["--kind", "model", "--kind", "sparsity", "--batch", "2"],
-                "--batch has no effect",
+                "--batch-size has no effect",
             ),
             (&["--weights", "default"], "no weights are shipped"),
             (&["--weights", "nowhere.safetensors"], "nowhere.safetensors"),

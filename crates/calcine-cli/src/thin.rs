@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use calcine::criteria::Aggregation;
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
-use calcine::metric::label;
-use calcine::run::{Experiment, GroupPruning, Names, RunDirectory, ThinRun, ThinSettings};
+use calcine::run::{Experiment, GroupPruning, RunDirectory, ThinSettings};
 use calcine::thin::{PaddingEffect, ThinOptions};
 use calcine::trace::{AnyTensor, Tensors};
-use calcine::train::{Evaluation, Metric, Objective};
+use calcine::train::Objective;
 
 use crate::events::log;
 use crate::failure::{Failure, bad};
-use crate::options::{self, ModelOptions, positive};
+use crate::options::{self, ModelOptions, TestOptions, positive};
 use crate::settings::Settings;
 use crate::setup::{Job, Setup};
 use crate::terminal::width;
@@ -51,9 +50,8 @@ pub(crate) struct Args {
     /// fine-tuned.
     #[arg(long)]
     inexact: bool,
-    /// Use at most this number of test images [default: all].
-    #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
-    test_limit: Option<usize>,
+    #[command(flatten)]
+    test: TestOptions,
     /// The batch sizes with which the speed is measured.
     #[arg(long, value_delimiter = ',', value_parser = positive::<usize>, value_name = "A,B,…", default_value = "1,64")]
     batches: Vec<usize>,
@@ -70,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let device = args.model.job.device.device()?;
     log(None)?;
     let recipe = Settings {
-        test_limit: args.test_limit,
+        test_limit: args.test.test_limit,
         changes: true,
         ..Settings::without_recipe("the thinning")
     };
@@ -133,71 +131,16 @@ impl Job for Thin<'_> {
     {
         let Self { args, setup, out } = self;
         let run = experiment.thin(&thinning(args)).map_err(bad)?;
-        let network = out.join("thinned.safetensors");
-        run.thinned.network.save(&network).map_err(bad)?;
-        let plan = serde_json::to_string(&run.thinned.plan).map_err(bad)?;
-        whole::write(&out.join("plan.json"), plan)?;
-        let metrics = experiment.metrics();
-        let report = json(&run, setup, &metrics, out);
-        let text = serde_json::to_string_pretty(&report).map_err(bad)?;
-        whole::write(&out.join("report.json"), text)?;
-        if let Some(caveat) = setup.caveat() {
-            args.model.job.report.say(&caveat);
-        }
-        args.model.job.report.say(&run.thinned.report.to_string());
-        args.model
-            .job
-            .report
-            .say(&table(&run, experiment.names(), &metrics));
-        args.model.job.report.say(&whole::wrote(out));
-        args.model.job.report.finish(&report);
+        let saved = run.save(out).map_err(bad)?;
+        let report = &args.model.job.report;
+        setup.say_caveat(report);
+        report.say(&run.thinned.report.to_string());
+        report.say(&run.sizes.sheet().fitted(width()));
+        report.say(&run.to_string());
+        report.say(&whole::wrote(out));
+        report.finish(&saved);
         Ok(())
     }
-}
-
-fn table(run: &ThinRun, names: &Names, metrics: &[Metric]) -> String {
-    let metric = metrics.first().cloned().unwrap_or_else(Metric::loss);
-    let shown = |found: &Evaluation| metric.shown(found.value(&metric.name));
-    format!(
-        "{}\n{}: {} on {} {} {}: {} before, {} pruned, {} thinned",
-        run.sizes.sheet().fitted(width()),
-        names.model,
-        label(&metric.name),
-        run.before.count,
-        run.split.name(),
-        names.samples,
-        shown(&run.before),
-        shown(&run.pruned),
-        shown(&run.after)
-    )
-}
-
-fn json(run: &ThinRun, setup: &Setup, metrics: &[Metric], out: &Path) -> serde_json::Value {
-    let (sizes, names) = (&run.sizes, setup.names());
-    let mut json = serde_json::json!({
-        "model": names.model,
-        "data": names.data,
-        "data_is_synthetic": setup.dataset.source().is_synthetic(),
-        "device": names.device,
-        "parameters_before": sizes.parameters_before,
-        "parameters": sizes.parameters,
-        "macs_before": sizes.macs_before,
-        "macs": sizes.macs,
-        "border_error": run.thinned.report.border_error(),
-        "kept": run.thinned.report.kept,
-        "norms": run.thinned.report.norms,
-        "difference": run.thinned.report.difference,
-        "speed": sizes.speed,
-        "out": out,
-    });
-    json[format!("{}_{}", run.split.name(), names.samples)] = run.before.count.into();
-    for metric in metrics.iter().chain([&Metric::loss()]) {
-        let name = &metric.name;
-        json[format!("{name}_before")] = run.before.value(name).into();
-        json[format!("{name}_pruned")] = run.pruned.value(name).into();
-        json[name] = run.after.value(name).into();
-    }
-    json
 }
 
 /// Parses the share of channels to drop, for clap: below 1.

@@ -4,18 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use calcine::metric::label;
-use calcine::run::{Experiment, Finished, Report, RunDirectory, RunFile, Teacher, TrainSettings};
+use calcine::run::{
+    Experiment, Finished, Model, Report, RunDirectory, RunFile, Teacher, TrainSettings,
+};
 use calcine::trace::{AnyTensor, Network, Tensors};
-use calcine::train::{Criterion, EpochRow, Log, Logged, Metric, Objective};
+use calcine::train::{Criterion, Log, Logged, Objective};
 
 use crate::evaluate;
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
 use crate::logs::{self, Histograms};
-use crate::model::{Contents, contents};
-use crate::options::{self, JobOptions, positive, share};
+use crate::options::{self, JobOptions, MODEL_HELP, TestOptions, positive, share};
 use crate::progress::TrainingBar;
 use crate::settings::Settings;
 use crate::setup::{Job, Setup, teacher};
@@ -27,8 +27,7 @@ use crate::whole;
 /// Ctrl-C and SIGTERM save and stop; --resume continues.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file [default: the network that the recipe names].
-    #[arg(value_name = "MODEL", required_unless_present_any = ["resume", "recipe"], conflicts_with = "resume")]
+    #[arg(value_name = "MODEL", help = MODEL_HELP, required_unless_present_any = ["resume", "recipe"], conflicts_with = "resume")]
     model: Option<String>,
     #[command(flatten)]
     run: RunOptions,
@@ -45,16 +44,15 @@ pub(crate) struct RunOptions {
     /// Number of epochs of the run [default: that of the recipe].
     #[arg(long, value_parser = positive::<u64>, value_name = "N")]
     epochs: Option<u64>,
-    /// Number of images in a batch [default: that of the recipe].
+    /// Number of samples in a batch [default: that of the recipe].
     #[arg(long, value_parser = positive::<usize>, value_name = "N")]
     batch_size: Option<usize>,
-    /// Number of training images in an epoch, a new random subset each time [default: that of the recipe, otherwise
+    /// Number of training samples in an epoch, a new random subset each time [default: that of the recipe, otherwise
     /// all].
     #[arg(long, alias = "train-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     train_limit: Option<usize>,
-    /// Use at most this number of test images, and of validation images [default: all].
-    #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
-    test_limit: Option<usize>,
+    #[command(flatten)]
+    test: TestOptions,
     /// Keep the most accurate epoch with at least this share of zeros, such as 0.75 [default: the most accurate of the
     /// sparsest epochs].
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -128,9 +126,9 @@ fn named<'a>(
     let Some(file) = weights.filter(|file| model.is_none() && Path::new(file).is_file()) else {
         return (model, weights);
     };
-    match contents(file.as_ref(), &Device::flex()) {
-        Ok(Contents::Float(_) | Contents::Quantized(_)) => (Some(file), None),
-        _ => (model, weights),
+    match Model::load(file.as_ref(), &Device::flex()) {
+        Ok(_) => (Some(file), None),
+        Err(_) => (model, weights),
     }
 }
 
@@ -152,17 +150,14 @@ impl RunOptions {
 
     fn settings(&self, model: Option<&str>, changes: bool) -> Result<Settings, Failure> {
         let file = self.recipe.as_deref().unwrap_or(Path::new(""));
-        let name = file.display().to_string();
-        let text = fs::read_to_string(file)
-            .map_err(|error| bad(format!("{name}: the recipe cannot be read: {error}")))?;
         let recipe = Settings {
             epochs: self.epochs,
             batch_size: self.batch_size,
             train_limit: self.train_limit,
-            test_limit: self.test_limit,
+            test_limit: self.test.test_limit,
             min_sparsity: self.min_sparsity,
             changes,
-            ..Settings::new(name, text)
+            ..Settings::from_file(file)?
         };
         let (model, weights) = named(model, self.job.weights.weights.as_deref());
         self.job.settings_with(model, weights, recipe)
@@ -278,14 +273,6 @@ impl Job for Train<'_> {
         run.teacher = teacher;
         run.stop = interrupt.flag().clone();
         run.warnings = setup.warnings();
-        let dataset = &setup.dataset;
-        run.details.insert(
-            "data_is_synthetic".to_owned(),
-            dataset.source().is_synthetic().into(),
-        );
-        let normalization = serde_json::to_value(dataset.normalization()).map_err(bad)?;
-        run.details
-            .insert("normalization".to_owned(), normalization);
         let finished = experiment.train_in(&setup.recipe, directory, run, watching);
         watching.0.close();
         match finished.map_err(bad)? {
@@ -301,10 +288,8 @@ impl Job for Train<'_> {
                     network.save(&file).map_err(bad)?;
                 }
                 args.job.report.say(&table.fitted(width()));
-                if let Some(caveat) = setup.caveat() {
-                    args.job.report.say(&caveat);
-                }
-                finish(args, &report, &experiment.metrics())?;
+                setup.say_caveat(&args.job.report);
+                finish(args, &report);
                 Ok(None)
             }
             Finished::Already { out } => {
@@ -332,69 +317,14 @@ fn already(args: &RunOptions, out: &Path) -> Result<(), Failure> {
 }
 
 /// Prints the result, and the JSON if it was requested.
-fn finish(args: &RunOptions, report: &Report, metrics: &[Metric]) -> Result<(), Failure> {
-    let (main, names) = (&report.metric, &report.names);
-    args.job.report.say(&format!(
-        "{}: {} {} before, {} after ({} {} {})\n\
-         {}\n\
-         sparsity {:.2} %: {} of {} weights are not zero; kept from epoch {}\n\
-         {} steps at {:.0} {}/s, {:.0} s in all",
-        names.model,
-        label(&main.name),
-        main.shown(report.before.value(&main.name)),
-        main.shown(report.after.value(&main.name)),
-        report.after.count,
-        report.split.name(),
-        names.samples,
-        report.after.shown(metrics),
-        100.0 * report.sparsity,
-        report.nonzero,
-        report.parameters,
-        report.kept_epoch.unwrap_or_default(),
-        report.steps,
-        report.samples_per_second,
-        names.samples,
-        report.seconds,
-    ));
+fn finish(args: &RunOptions, report: &Report) {
+    let print = &args.job.report;
+    print.say(&report.to_string());
     if let Some(thinned) = &report.thinned {
-        args.job.report.say(&thinned.sheet().fitted(width()));
-    }
-    if let Some(integers) = &report.quantized {
-        args.job.report.say(&format!(
-            "in integer arithmetic: {}; {} bytes of parameters, {} bytes of the file",
-            integers.evaluation.shown(metrics),
-            integers.bytes,
-            integers.file_bytes
-        ));
-    }
-    if report.front.len() > 1 {
-        args.job.report.say(&front(&report.front, main));
+        print.say(&thinned.sheet().fitted(width()));
     }
     if let Some(out) = &report.out {
-        args.job.report.say(&whole::wrote(out));
+        print.say(&whole::wrote(out));
     }
-    args.job
-        .report
-        .finish(&serde_json::to_value(report).map_err(bad)?);
-    Ok(())
-}
-
-/// The epochs to choose from, with their sparsity and their metric on the validation split.
-fn front(rows: &[EpochRow], metric: &Metric) -> String {
-    let epochs = rows.iter().map(|row| {
-        let validation = row.validation.as_ref();
-        let value = validation.map_or(f64::NAN, |found| found.value(&metric.name));
-        format!(
-            "{} ({:.2} %, {})",
-            row.epoch,
-            100.0 * row.sparsity,
-            metric.shown(value)
-        )
-    });
-    let epochs: Vec<String> = epochs.collect();
-    format!(
-        "Pareto front, epoch (sparsity, validation {}): {}",
-        label(&metric.name),
-        epochs.join(", ")
-    )
+    print.finish(report);
 }

@@ -82,6 +82,24 @@ fn a_budget_that_is_too_small_fails_before_the_search() {
     assert!(!directory.path().join("q").exists());
 }
 
+/// A recipe that trains has data and a seed, which count here, too.
+#[test]
+fn the_seed_the_split_and_the_normalization_are_those_of_the_recipe() {
+    let (directory, place) = place();
+    let recipe = directory.path().join("recipe.toml");
+    let text = "format = 1\n[train]\nepochs = 2\nlr = 0.1\nseed = 7\nvalidation = 0.02\n\
+                [data]\nmean = [0.4, 0.4, 0.4]\nstd = [0.2, 0.2, 0.2]\n[quantize.weights]\nbits = 4\n";
+    std::fs::write(&recipe, text).unwrap();
+    let found = report(&format!(
+        "quantize simplenet --weights none --data synthetic --test-limit 20 --recipe {place}/recipe.toml --json --out {place}/q"
+    ));
+    assert_eq!(found["seed"], 7);
+    assert_eq!(found["recipe"], format!("{place}/recipe.toml"));
+    assert_eq!(found["normalization"]["mean"][0], 0.4_f32);
+    // 2 % of 5,000 synthetic images.
+    assert_eq!(found["images"], 100);
+}
+
 #[test]
 fn what_cannot_be_done_is_said_with_code_two() {
     for (arguments, word) in [

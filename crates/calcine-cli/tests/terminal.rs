@@ -248,8 +248,8 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
             "nowhere.pt",
         ),
         (
-            "summary simplenet --draw net.svg --output tables",
-            "--output has no effect",
+            "summary simplenet --draw net.svg --out tables",
+            "--out has no effect",
         ),
         (
             "summary simplenet --draw net.svg --format csv",
@@ -261,7 +261,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
         ),
         (
             "summary simplenet --kind model --batch 2",
-            "--batch has no effect",
+            "--batch-size has no effect",
         ),
         ("summary simplenet --draw-parameters", "--draw"),
         ("activations simplenet --log csv", "--out"),

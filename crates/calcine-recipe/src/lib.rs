@@ -162,6 +162,7 @@ mod runner_table;
 mod score;
 mod section;
 mod selection;
+mod template;
 mod thinning;
 mod train;
 
@@ -172,5 +173,6 @@ pub use error::{Problem, RecipeError};
 pub use quantization::{QuantizationSchedule, RecipeQuantization};
 pub use recipe::Recipe;
 pub use runner_table::RunnerTable;
+pub use template::Template;
 pub use thinning::Thinning;
 pub use train::{Betas, Optimizer, Train, UpdateRule};

@@ -1,11 +1,17 @@
+use std::fmt;
+use std::path::Path;
+
 use calcine_observe::{
     Extrema, Moments, Norms, Observed, Per, Places, Statistics, Zeros, observe, observe_passes,
 };
 use calcine_summary::Sheet;
 use calcine_trace::Tensors;
 use calcine_train::{Draw, Objective};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
-use crate::{Experiment, Model, RunError};
+use crate::error::write;
+use crate::{Experiment, Model, Names, Origin, RunError};
 
 /// The statistics of activations: zeros, means and deviations, ranges, norms.
 pub type ActivationStatistics = (Zeros, Moments, Extrema, Norms);
@@ -39,13 +45,47 @@ impl Default for ActivationSettings {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Activations {
+    /// The experiment.
+    pub origin: Origin,
     /// Validation samples.
     pub samples: usize,
     /// The statistics of each place.
     pub observed: Observed<<ActivationStatistics as Statistics>::Value>,
 }
 
+/// One line: the model and the number of samples.
+impl fmt::Display for Activations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Names { model, samples, .. } = &self.origin.names;
+        write!(f, "{model} over {} validation {samples}", self.samples)
+    }
+}
+
+/// One JSON object: the number of `samples`, and in `statistics` the values of each place.
+impl Serialize for Activations {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = self.origin.to_map();
+        let statistics = self.observed.scalars().into_iter();
+        let statistics: Map<String, Value> =
+            statistics.map(|(tag, value)| (tag, value.into())).collect();
+        map.insert("samples".to_owned(), self.samples.into());
+        map.insert("statistics".to_owned(), statistics.into());
+        map.serialize(to)
+    }
+}
+
 impl Activations {
+    /// Writes the statistics to a directory: `layers.csv`, with one row for each place, and `channels.csv`, with one row for
+    /// each channel.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn save(&self, out: &Path) -> Result<(), RunError> {
+        write(&out.join("layers.csv"), self.observed.csv(Per::Layer))?;
+        write(&out.join("channels.csv"), self.observed.csv(Per::Channel))
+    }
+
     /// The statistics as a table with one row per place, and four digits after the decimal point.
     #[must_use]
     pub fn sheet(&self) -> Sheet {
@@ -96,6 +136,10 @@ where
                 })?
             }
         };
-        Ok(Activations { samples, observed })
+        Ok(Activations {
+            origin: self.origin(),
+            samples,
+            observed,
+        })
     }
 }

@@ -25,7 +25,10 @@ impl RunDirectory {
     ///
     /// If another process has locked it, or the file system refuses.
     pub fn lock(path: &Path) -> Result<Self, RunError> {
-        fs::create_dir_all(path).map_err(|error| RunError::io(path, error))?;
+        fs::create_dir_all(path).map_err(|source| RunError::Directory {
+            directory: path.to_path_buf(),
+            source,
+        })?;
         let file = path.join(LOCK);
         let lock = File::options()
             .create(true)
@@ -99,10 +102,12 @@ impl RunDirectory {
     pub fn for_results(path: &Path, progress: Option<&str>) -> Result<Self, RunError> {
         let has = |file: &str| path.join(file).exists();
         let goes_on = progress.is_some_and(has);
-        if has("run.json") || has("scan.json") || (has("report.json") && !goes_on) {
-            return Err(RunError::Occupied {
-                directory: path.to_path_buf(),
-            });
+        let directory = path.to_path_buf();
+        if has("run.json") || has("scan.json") {
+            return Err(RunError::Occupied { directory });
+        }
+        if has("report.json") && !goes_on {
+            return Err(RunError::HasResults { directory });
         }
         Self::lock(path)
     }
@@ -263,6 +268,26 @@ mod tests {
             (&["report.json", "trials.json"], progress, true),
         ] {
             assert_eq!(take(files, progress), taken, "{files:?} {progress:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_holds_no_run_is_said_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("notes.txt");
+        fs::write(&file, "").unwrap();
+        for (error, words) in [
+            (
+                RunDirectory::lock(&file).map(drop),
+                "notes.txt: the directory cannot be made",
+            ),
+            (
+                RunFile::load(directory.path()).map(drop),
+                "nothing to resume: there is no file run.json",
+            ),
+        ] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
         }
     }
 }

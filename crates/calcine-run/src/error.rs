@@ -7,7 +7,7 @@ use calcine_quantize::{BudgetError, QatError, QuantizeError, QuantizedFileError,
 use calcine_recipe::RecipeError;
 use calcine_sensitivity::ScanError;
 use calcine_thin::ThinError;
-use calcine_trace::{ForwardError, TraceError};
+use calcine_trace::{ForwardError, NetworkFileError, TraceError};
 use calcine_train::checkpoint::CheckpointError;
 use calcine_train::{ActivationSourceError, FitError, ThinnedError};
 use calcine_weights::WeightsError;
@@ -61,6 +61,9 @@ pub enum RunError {
     /// The network cannot be prepared for quantization-aware training.
     #[error(transparent)]
     Qat(#[from] QatError),
+    /// The network cannot be written.
+    #[error(transparent)]
+    NetworkFile(#[from] NetworkFileError),
     /// The quantized network cannot be written.
     #[error(transparent)]
     QuantizedFile(#[from] QuantizedFileError),
@@ -100,6 +103,28 @@ pub enum RunError {
         /// The directory.
         directory: PathBuf,
     },
+    /// The directory already contains results that cannot be continued.
+    #[error("{} already contains results, which are not replaced: name another directory", directory.display())]
+    HasResults {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The directory contains no run or scan that could be resumed.
+    #[error("{} contains nothing to resume: there is no file {file} in it", directory.display())]
+    NothingToResume {
+        /// The directory.
+        directory: PathBuf,
+        /// The file that a run or a scan begins with.
+        file: &'static str,
+    },
+    /// The directory cannot be created.
+    #[error("{}: the directory cannot be made: {source}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The error of the file system.
+        source: std::io::Error,
+    },
     /// A file of a run is malformed.
     #[error("{}: {reason}", file.display())]
     Malformed {
@@ -123,6 +148,17 @@ impl RunError {
         Self::Io {
             file: file.to_path_buf(),
             source,
+        }
+    }
+
+    /// The failure to read the file that a run or a scan in this directory begins with.
+    pub(crate) fn begin(directory: &Path, name: &'static str, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::NotFound => Self::NothingToResume {
+                directory: directory.to_path_buf(),
+                file: name,
+            },
+            _ => Self::io(&directory.join(name), source),
         }
     }
 

@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::fmt;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -10,9 +11,12 @@ use calcine_quantize::Quantized;
 use calcine_summary::{SparsityTable, Weight, sparsity};
 use calcine_trace::{AnyTensor, Network, Tensors, TraceError, trace};
 use calcine_train::{Batch, BatchIter, Data, Draw, FitError, Objective, evaluate};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
 
 use crate::inference::Inference;
-use crate::{Names, RunError};
+use crate::origin::{add_evaluation, entries};
+use crate::{Model, Names, Origin, RunError};
 
 /// A network, what it is measured and trained by, and its data: what all jobs take.
 ///
@@ -63,28 +67,7 @@ pub struct Experiment<'a, X: 'static, O: Objective> {
     pub(crate) objective: O,
     pub(crate) data: &'a dyn Data<X, O::Target>,
     pub(crate) names: Names,
-}
-
-/// The network of an experiment.
-#[allow(clippy::large_enum_variant, reason = "an experiment has one of them")]
-#[derive(Debug, Clone)]
-pub enum Model {
-    /// In float: it can be measured, changed and trained.
-    Float(Network),
-    /// Quantized: it can be evaluated, and its activations observed.
-    Quantized(Quantized),
-}
-
-impl From<Network> for Model {
-    fn from(network: Network) -> Self {
-        Self::Float(network)
-    }
-}
-
-impl From<Quantized> for Model {
-    fn from(network: Quantized) -> Self {
-        Self::Quantized(network)
-    }
+    pub(crate) details: Map<String, Value>,
 }
 
 /// On which split of the data something was measured.
@@ -111,6 +94,8 @@ impl Split {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Evaluated {
+    /// The experiment.
+    pub origin: Origin,
     /// Loss, metrics, number of samples.
     pub evaluation: Evaluation,
     /// The split.
@@ -119,6 +104,37 @@ pub struct Evaluated {
     pub sparsity: SparsityTable,
     /// Wall-clock seconds.
     pub seconds: f64,
+}
+
+/// One line: the model, the number of samples, the metrics and the loss.
+impl fmt::Display for Evaluated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Names { model, samples, .. } = &self.origin.names;
+        let (count, split) = (self.evaluation.count, self.split.name());
+        let shown = self.evaluation.shown(&self.origin.metrics);
+        write!(f, "{model} on {count} {split} {samples}: {shown}")
+    }
+}
+
+/// One JSON object: a classifier of images has `model`, `data`, `device`, `top1`, `top5`, `loss`, `test_images`, `sparsity`,
+/// `parameters`, `nonzero`, `seconds` and `images_per_second`.
+impl Serialize for Evaluated {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let weights = self.sparsity.total();
+        let (count, samples) = (self.evaluation.count, &self.origin.names.samples);
+        let mut map = self.origin.to_map();
+        add_evaluation(&mut map, &self.evaluation, "");
+        let rate = count as f64 / self.seconds;
+        map.insert(format!("{}_{samples}", self.split.name()), count.into());
+        map.insert(format!("{samples}_per_second"), rate.into());
+        map.extend(entries(json!({
+            "sparsity": weights.sparsity(),
+            "parameters": weights.total,
+            "nonzero": weights.nonzero,
+            "seconds": self.seconds,
+        })));
+        map.serialize(to)
+    }
 }
 
 impl<'a, X, O> Experiment<'a, X, O>
@@ -134,6 +150,7 @@ where
             objective,
             data,
             names: Names::default(),
+            details: Map::new(),
         }
     }
 
@@ -160,6 +177,12 @@ where
         Self { names, ..self }
     }
 
+    /// With further entries of every report, such as where the data came from. Their keys must not be those of a report.
+    #[must_use]
+    pub fn with_details(self, details: Map<String, Value>) -> Self {
+        Self { details, ..self }
+    }
+
     /// The network.
     #[must_use]
     pub fn model(&self) -> &Model {
@@ -176,6 +199,15 @@ where
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
         self.objective.metrics()
+    }
+
+    /// What results of this experiment belong to.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            names: self.names.clone(),
+            metrics: self.metrics(),
+            details: self.details.clone(),
+        }
     }
 
     /// Measures the network on the test split, or on the validation split of data without one.
@@ -197,6 +229,7 @@ where
             ),
         };
         Ok(Evaluated {
+            origin: self.origin(),
             evaluation,
             split,
             sparsity,

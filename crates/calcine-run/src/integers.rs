@@ -1,7 +1,7 @@
 use std::fmt;
 
 use calcine_quantize::Quantized;
-use calcine_summary::Sheet;
+use calcine_summary::{Sheet, Table};
 use serde::Serialize;
 
 /// The integer weights of a quantized network, layer by layer.
@@ -115,6 +115,24 @@ impl IntegerRow {
             percent(self.zeros, self.weights),
             self.bytes.to_string(),
         ]
+    }
+}
+
+impl Table for IntegerTable {
+    fn sheet(&self) -> Sheet {
+        Self::sheet(self)
+    }
+
+    fn fitted(&self, width: usize) -> String {
+        Self::fitted(self, width)
+    }
+
+    fn to_csv(&self) -> String {
+        Self::to_csv(self)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        Self::to_json(self)
     }
 }
 

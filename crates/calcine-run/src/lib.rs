@@ -19,6 +19,8 @@
 //! | measure how much each layer can be pruned | [`Experiment::scan`] |
 //! | statistics of activations | [`Experiment::activations`] |
 //! | list the integer weights of a quantized network | [`integers`] |
+//! | check a recipe without data | [`check_recipe`] |
+//! | load the network of a file: float, quantized or ONNX | [`Model::load`] |
 //! | compare runs in a chart | [`compare_epochs`], [`compare_results`] |
 //!
 //! # The directory of a run
@@ -51,14 +53,18 @@
 //! point, complete after every evaluation) and the charts `sensitivity.{svg,png}` and `panels.{svg,png}`.
 
 mod activations;
+mod check;
 mod comparison;
 mod directory;
 mod error;
 mod experiment;
 mod inference;
+mod inputs;
 mod integers;
 mod metadata;
+mod model;
 mod names;
+mod origin;
 mod quantize;
 mod report;
 mod run_file;
@@ -70,17 +76,21 @@ mod train;
 
 pub use activations::{ActivationSettings, ActivationStatistics, Activations};
 pub use calcine_train::{Data, Draw, Objective};
+pub use check::{check_recipe, steps_per_epoch};
 pub use comparison::{compare_epochs, compare_results};
 pub use directory::RunDirectory;
 pub use error::RunError;
-pub use experiment::{Evaluated, Experiment, Model, Split, sparsity_of_integers};
+pub use experiment::{Evaluated, Experiment, Split, sparsity_of_integers};
+pub use inputs::filled_inputs;
 pub use integers::{IntegerRow, IntegerTable, integers};
 pub use metadata::{MEASURED_METADATA, QUANTIZATION_METADATA, RECIPE_METADATA};
+pub use model::{Model, ModelFileError, ModelFileProblem};
 pub use names::Names;
+pub use origin::Origin;
 pub use quantize::{QuantizeRun, QuantizeSettings, Search, SearchSettings};
 pub use report::{QuantizedReport, Report, ThinnedReport};
 pub use run_file::RunFile;
-pub use scan::{ScanSettings, Scanned};
+pub use scan::{ScanSettings, Scanned, Suggestions};
 pub use speed::{Runtime, Speed};
 pub use thin::{GroupPruning, ThinRun, ThinSettings};
 pub use train::{Finished, Teacher, TrainSettings};

@@ -1,9 +1,10 @@
+use std::fmt;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use calcine_metric::{Evaluation, Metric, label};
-use calcine_plot::{Axis, Chart};
+use calcine_plot::{Axis, Chart, Panels};
 use calcine_quantize::{
     Calibration, MixedPrecision, QuantizationSettings, Quantized, RangeEstimator, TrialProgress,
     Trials, greedy, lapq, mixed_precision, prepare, quantize_with_batches,
@@ -11,11 +12,15 @@ use calcine_quantize::{
 use calcine_summary::Sheet;
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::{Batch, Draw, Objective, evaluate};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
+use crate::error::write;
 use crate::experiment::{device_of, without_autodiff};
 use crate::metadata::{MEASURED_METADATA, QUANTIZATION_METADATA, measured};
+use crate::origin::{add_evaluation, entries, save_report};
 use crate::speed::{Subject, speeds};
-use crate::{Experiment, RunError, Speed, Split};
+use crate::{Experiment, Names, Origin, RunError, Speed, Split};
 
 /// How a network is quantized after training.
 #[derive(Debug, Clone)]
@@ -111,6 +116,8 @@ const RANGE_ESTIMATORS: [RangeEstimator; 5] = [
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct QuantizeRun {
+    /// The experiment.
+    pub origin: Origin,
     /// The evaluation of the float network.
     pub before: Evaluation,
     /// The evaluation of the quantized network.
@@ -129,15 +136,20 @@ pub struct QuantizeRun {
     pub speed: Vec<Speed>,
     /// The losses of the bit widths of each layer, if the search measured them.
     pub mixed_precision: Option<MixedPrecision>,
+    /// The size of the quantized network's file in bytes.
+    pub file_bytes: u64,
+    /// The size of the file that was estimated when the bit widths were chosen, if they were chosen for a budget.
+    pub file_bytes_forecast: Option<u64>,
 }
 
 impl QuantizeRun {
-    /// The float and the quantized network side by side: the metrics, the loss, and the bytes of parameters.
+    /// The float and the quantized network side by side: the metrics, the loss, the bytes of parameters, the speed, and the
+    /// bytes of the file.
     #[must_use]
-    pub fn sheet(&self, metrics: &[Metric]) -> Sheet {
+    pub fn sheet(&self) -> Sheet {
         let loss = Metric::loss();
         let mut rows: Vec<Vec<String>> = Vec::new();
-        for metric in metrics.iter().chain([&loss]) {
+        for metric in self.origin.metrics.iter().chain([&loss]) {
             let [before, after] = [&self.before, &self.after].map(|of| of.value(&metric.name));
             let name = label(&metric.name);
             rows.push(vec![name, metric.shown(before), metric.shown(after)]);
@@ -151,18 +163,61 @@ impl QuantizeRun {
             let [before, after] = [speed.before, speed.after].map(|speed| format!("{speed:.1}"));
             vec![speed.to_string(), before, after]
         }));
+        let mut file = |name: &str, bytes: u64| {
+            rows.push(vec![name.to_owned(), String::new(), bytes.to_string()]);
+        };
+        file("bytes of the file", self.file_bytes);
+        if let Some(bytes) = self.file_bytes_forecast {
+            file("bytes of the file, forecast", bytes);
+        }
         Sheet {
             header: ["", "float", "quantized"].map(str::to_owned).to_vec(),
             rows,
         }
     }
 
+    /// Writes these files to a directory, and returns the report:
+    ///
+    /// | file | contents |
+    /// |---|---|
+    /// | `quantized.safetensors` | the quantized network |
+    /// | `calibration.json` | the calibration statistics |
+    /// | `recipe.toml` | [`settings`](Self::settings) as a recipe |
+    /// | `mixed_precision.csv`, `mixed_precision.{svg,png}`, `panels.{svg,png}` | the losses of the bit widths, if the search measured them |
+    /// | `report.json` | these results, with `out` |
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written, or a chart cannot be drawn.
+    pub fn save(&self, out: &Path) -> Result<Value, RunError> {
+        write(
+            &out.join("quantized.safetensors"),
+            self.quantized.to_bytes()?,
+        )?;
+        let calibration = out.join("calibration.json");
+        let saved = self.calibration.save(&calibration);
+        saved.map_err(|error| RunError::malformed(&calibration, error))?;
+        write(&out.join("recipe.toml"), self.settings.to_toml())?;
+        if let (Some(found), Some(chart)) = (
+            &self.mixed_precision,
+            self.chart(&self.origin.main_metric()),
+        ) {
+            write(&out.join("mixed_precision.csv"), found.to_csv())?;
+            let panels = Panels::from(chart.clone());
+            write(&out.join("mixed_precision.svg"), chart.to_svg()?)?;
+            write(&out.join("mixed_precision.png"), chart.to_png()?)?;
+            write(&out.join("panels.svg"), panels.to_svg()?)?;
+            write(&out.join("panels.png"), panels.to_png()?)?;
+        }
+        save_report(self, out)
+    }
+
     /// Draws the metric against the bit width of the weights of each layer, if the search was for
-    /// [mixed precision](Search::MixedPrecision). `model` is the name of the network in the title.
+    /// [mixed precision](Search::MixedPrecision).
     #[must_use]
-    pub fn chart(&self, model: &str, metric: &Metric) -> Option<Chart> {
+    pub fn chart(&self, metric: &Metric) -> Option<Chart> {
         let layers = &self.mixed_precision.as_ref()?.layers;
-        let name = label(&metric.name);
+        let (name, model) = (label(&metric.name), &self.origin.names.model);
         let title = format!("{model}: {name} with fewer bits for the weights of one layer");
         let x = Axis::new("bits of a weight", "").descending();
         let chart = Chart::new(title, x, Axis::new(name, metric.unit.as_str()));
@@ -172,6 +227,45 @@ impl QuantizeRun {
                 widths.map(|width| (f64::from(width.bits), width.score.value(&metric.name)));
             chart.with_series(layer.name.as_str(), points)
         }))
+    }
+}
+
+/// One line: the model, and the number of samples for the measurement and for calibration.
+impl fmt::Display for QuantizeRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Names { model, samples, .. } = &self.origin.names;
+        let (count, split) = (self.after.count, self.split.name());
+        let calibrated = self.calibration.samples;
+        write!(
+            f,
+            "{model} on {count} {split} {samples}, calibrated with {calibrated} {samples}"
+        )
+    }
+}
+
+/// One JSON object: a classifier of images has `top1_before`, `top1`, and so on for every metric and the loss, `images` for
+/// calibration and `test_images` for the measurement, the sizes, the speeds, what was quantized, and warnings.
+impl Serialize for QuantizeRun {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let samples = &self.origin.names.samples;
+        let mut map = self.origin.to_map();
+        add_evaluation(&mut map, &self.before, "_before");
+        add_evaluation(&mut map, &self.after, "");
+        map.insert(samples.clone(), self.calibration.samples.into());
+        map.insert(
+            format!("{}_{samples}", self.split.name()),
+            self.after.count.into(),
+        );
+        map.extend(entries(json!({
+            "bytes_before": self.bytes_before,
+            "bytes": self.quantized.stored_bytes(),
+            "file_bytes": self.file_bytes,
+            "file_bytes_forecast": self.file_bytes_forecast,
+            "speed": self.speed,
+            "report": self.quantized.report(),
+            "warnings": self.quantized.report().warnings(),
+        })));
+        map.serialize(to)
     }
 }
 
@@ -214,20 +308,20 @@ where
             false => batches,
         };
         let mut budget = settings.budget();
-        let (quantized, after) = loop {
+        let (quantized, after, file_bytes) = loop {
             let quantized = quantize_with_batches(&network, &calibration, &found, &batches)?;
             let (after, _) = self.measure(|x| quantized.forward(x))?;
             let quantized = quantized
                 .with_metadata(QUANTIZATION_METADATA, found.to_toml())
                 .with_metadata(MEASURED_METADATA, measured(&after, split));
+            let bytes = quantized.to_bytes()?.len() as u64;
             // The forecast that bit widths are chosen by leaves out the metadata.
             let (Some(mixed_precision), Some(whole)) = (&mixed_precision, settings.budget()) else {
-                break (quantized, after);
+                break (quantized, after, bytes);
             };
-            let bytes = quantized.to_bytes()?.len() as u64;
             let excess = bytes.saturating_sub(whole);
             if excess == 0 {
-                break (quantized, after);
+                break (quantized, after, bytes);
             }
             let room = budget.unwrap_or(whole).saturating_sub(excess);
             found = mixed_precision.allocate(&settings.settings, room)?;
@@ -237,7 +331,12 @@ where
         let speed = speeds(both, &settings.batches, &device_of(&network));
         let parameters = network.graph().parameters();
         let numbers: usize = parameters.map(|(_, value)| value.numel_at(1)).sum();
+        let chosen = mixed_precision
+            .as_ref()
+            .filter(|_| settings.budget().is_some());
+        let file_bytes_forecast = chosen.map(|chosen| chosen.forecast(&found));
         Ok(QuantizeRun {
+            origin: self.origin(),
             before,
             after,
             split,
@@ -247,6 +346,8 @@ where
             settings: found,
             speed,
             mixed_precision,
+            file_bytes,
+            file_bytes_forecast,
         })
     }
 

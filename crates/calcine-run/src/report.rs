@@ -1,18 +1,18 @@
+use std::fmt;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
 use calcine_graph::Graph;
-use calcine_metric::{Evaluation, Metric};
+use calcine_metric::{Evaluation, Metric, label};
 use calcine_summary::Sheet;
 use calcine_thin::{KeptZeros, ThinError, ThinOptions, zeros_that_stay};
 use calcine_trace::Network;
 use calcine_train::{EpochRow, PolicyOutcome};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
 
 use crate::speed::{Subject, speeds};
-use crate::{Names, RunError, Speed, Split};
+use crate::{Names, Origin, RunError, Speed, Split};
 
 /// The size of a parameter in bytes.
 const NUMBER: usize = size_of::<f32>();
@@ -22,10 +22,8 @@ const NUMBER: usize = size_of::<f32>();
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// The names of model, data, device and samples.
-    pub names: Names,
-    /// Additional entries of the caller: [`TrainSettings::details`](crate::TrainSettings::details).
-    pub details: Map<String, Value>,
+    /// The experiment.
+    pub origin: Origin,
     /// The file of the recipe; empty if there is none.
     pub recipe: String,
     /// The seed of every random stream.
@@ -77,18 +75,10 @@ pub struct Report {
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
-        let Names {
-            model,
-            data,
-            device,
-            samples,
-        } = &self.names;
-        map.serialize_entry("model", model)?;
-        map.serialize_entry("data", data)?;
-        for (key, value) in &self.details {
-            map.serialize_entry(key, value)?;
+        let samples = &self.origin.names.samples;
+        for (key, value) in self.origin.to_map() {
+            map.serialize_entry(&key, &value)?;
         }
-        map.serialize_entry("device", device)?;
         map.serialize_entry("recipe", &self.recipe)?;
         map.serialize_entry("seed", &self.seed)?;
         map.serialize_entry("epochs", &self.epochs)?;
@@ -115,6 +105,61 @@ impl Serialize for Report {
         map.serialize_entry("warnings", &self.warnings)?;
         map.serialize_entry("out", &self.out)?;
         map.end()
+    }
+}
+
+/// A few lines: the metric by which epochs are compared before and after, all metrics, the sparsity, the speed, the integer
+/// network, and the epochs of the Pareto front if there are several.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (main, metrics) = (&self.metric, &self.origin.metrics);
+        let Names { model, samples, .. } = &self.origin.names;
+        let [before, after] =
+            [&self.before, &self.after].map(|of| main.shown(of.value(&main.name)));
+        let (name, split) = (label(&main.name), self.split.name());
+        writeln!(
+            f,
+            "{model}: {name} {before} before, {after} after ({} {split} {samples})",
+            self.after.count
+        )?;
+        writeln!(f, "{}", self.after.shown(metrics))?;
+        writeln!(
+            f,
+            "sparsity {:.2} %: {} of {} weights are not zero; kept from epoch {}",
+            100.0 * self.sparsity,
+            self.nonzero,
+            self.parameters,
+            self.kept_epoch.unwrap_or_default()
+        )?;
+        write!(
+            f,
+            "{} steps at {:.0} {samples}/s, {:.0} s in all",
+            self.steps, self.samples_per_second, self.seconds
+        )?;
+        if let Some(integers) = &self.quantized {
+            write!(
+                f,
+                "\nin integer arithmetic: {}; {} bytes of parameters, {} bytes of the file",
+                integers.evaluation.shown(metrics),
+                integers.bytes,
+                integers.file_bytes
+            )?;
+        }
+        if self.front.len() > 1 {
+            write!(f, "\nPareto front, epoch (sparsity, validation {name}): ")?;
+            for (at, row) in self.front.iter().enumerate() {
+                let validation = row.validation.as_ref();
+                let value = validation.map_or(f64::NAN, |found| found.value(&main.name));
+                let (comma, shown) = (if at > 0 { ", " } else { "" }, main.shown(value));
+                write!(
+                    f,
+                    "{comma}{} ({:.2} %, {shown})",
+                    row.epoch,
+                    100.0 * row.sparsity
+                )?;
+            }
+        }
+        Ok(())
     }
 }
 

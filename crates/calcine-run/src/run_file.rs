@@ -68,7 +68,8 @@ impl RunFile {
     /// If the file does not exist or is malformed.
     pub fn load(directory: &Path) -> Result<Self, RunError> {
         let file = directory.join(FILE);
-        let text = fs::read_to_string(&file).map_err(|error| RunError::io(&file, error))?;
+        let text = fs::read_to_string(&file);
+        let text = text.map_err(|error| RunError::begin(directory, FILE, error))?;
         serde_json::from_str(&text).map_err(|error| RunError::malformed(&file, error))
     }
 

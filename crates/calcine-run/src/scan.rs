@@ -1,17 +1,22 @@
+use std::fmt;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use calcine_metric::Metric;
-use calcine_sensitivity::{Measurement, Progress, Scan, Sensitivity};
+use calcine_fold::Granularity;
+use calcine_metric::{Metric, label};
+use calcine_sensitivity::{Measurement, Progress, Scan, Sensitivity, Suggestion, recipe, suggest};
+use calcine_summary::Sheet;
 use calcine_trace::{Network, Tensors};
 use calcine_train::{Draw, History, Objective, StopFlag};
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::error::write;
 use crate::inference::Inference;
-use crate::{Experiment, RunDirectory, RunError};
+use crate::origin::{add_evaluation, entries};
+use crate::{Experiment, Names, Origin, RunDirectory, RunError};
 
 /// The file that identifies the scan in a directory.
 const SETTINGS: &str = "scan.json";
@@ -76,6 +81,12 @@ impl ScanSettings {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Scanned {
+    /// The experiment.
+    pub origin: Origin,
+    /// The unit that is dropped as a whole.
+    pub granularity: Granularity,
+    /// The levels.
+    pub levels: Vec<f64>,
     /// The measured points; all of them unless the scan was stopped.
     pub sensitivity: Sensitivity,
     /// The metric of the charts.
@@ -96,8 +107,121 @@ impl Scanned {
     /// If the directory contains no `scan.json`, or it is malformed.
     pub fn identity_of(directory: &Path) -> Result<Value, RunError> {
         let file = directory.join(SETTINGS);
-        let text = fs::read_to_string(&file).map_err(|error| RunError::io(&file, error))?;
+        let text = fs::read_to_string(&file);
+        let text = text.map_err(|error| RunError::begin(directory, SETTINGS, error))?;
         serde_json::from_str(&text).map_err(|error| RunError::malformed(&file, error))
+    }
+}
+
+impl Scanned {
+    /// Suggests for each parameter the highest level that makes the [metric](Self::metric) worse by at most `max_drop`, as
+    /// [`calcine_sensitivity::suggest`] does.
+    #[must_use]
+    pub fn suggest(&self, max_drop: f64) -> Suggestions {
+        Suggestions {
+            suggestions: suggest(&self.sensitivity, &self.metric, max_drop),
+            max_drop,
+            metric: self.metric.clone(),
+            granularity: self.granularity,
+            samples: format!("{} validation {}", self.samples, self.origin.names.samples),
+        }
+    }
+}
+
+/// One line: the model, the number of points, the metrics of the unpruned network, and the time.
+impl fmt::Display for Scanned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Names { model, samples, .. } = &self.origin.names;
+        let baseline = &self.sensitivity.baseline.evaluation;
+        write!(
+            f,
+            "{model}: {} points; the unpruned network has {} on {} validation {samples}; {:.0} s",
+            self.sensitivity.points.len(),
+            baseline.shown(&self.origin.metrics),
+            self.samples,
+            self.seconds,
+        )
+    }
+}
+
+/// One JSON object: a classifier of images has `granularity`, `levels`, the number of `points` and of `images`, and `top1`,
+/// `top5` and `loss` of the unpruned network. The points are in `sensitivity.csv`.
+impl Serialize for Scanned {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = self.origin.to_map();
+        add_evaluation(&mut map, &self.sensitivity.baseline.evaluation, "");
+        map.insert(self.origin.names.samples.clone(), self.samples.into());
+        map.extend(entries(json!({
+            "granularity": self.granularity.to_string(),
+            "levels": self.levels,
+            "points": self.sensitivity.points.len(),
+            "seconds": self.seconds,
+        })));
+        map.serialize(to)
+    }
+}
+
+/// The levels that a scan suggests.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Suggestions {
+    /// The level of each parameter.
+    pub suggestions: Vec<Suggestion>,
+    /// By how much each level may make the metric worse, in its unit.
+    pub max_drop: f64,
+    /// The metric.
+    pub metric: Metric,
+    /// The unit that is dropped as a whole.
+    pub granularity: Granularity,
+    /// The samples of the scan, such as `500 validation images`.
+    samples: String,
+}
+
+impl Suggestions {
+    /// A row for each parameter: the level, the share of zeros at that level, and by how much the metric is worse.
+    #[must_use]
+    pub fn sheet(&self) -> Sheet {
+        let rows = self.suggestions.iter().map(|suggestion| {
+            vec![
+                suggestion.parameter.clone(),
+                suggestion.level.to_string(),
+                format!("{:.1} %", 100.0 * suggestion.achieved),
+                format!("{:.2} {}", suggestion.drop, self.unit())
+                    .trim_end()
+                    .to_owned(),
+            ]
+        });
+        let worse = format!("{} worse by", label(&self.metric.name));
+        Sheet {
+            header: ["parameter", "level", "zeros", &worse]
+                .map(str::to_owned)
+                .to_vec(),
+            rows: rows.collect(),
+        }
+    }
+
+    /// A recipe that prunes each parameter to its level, as [`calcine_sensitivity::recipe`] writes it, with a comment about
+    /// its origin. `train` is the contents of its `[train]` table.
+    #[must_use]
+    pub fn recipe(&self, train: &str) -> String {
+        format!(
+            "# The highest levels at which pruning a layer alone, without fine-tuning, loses at most {} {}\n\
+             # of {}, by a sensitivity scan on {}. Take them as a starting point:\n\
+             # the losses of layers add up, and fine-tuning recovers much of them.\n{}",
+            self.max_drop,
+            self.unit(),
+            label(&self.metric.name),
+            self.samples,
+            recipe(&self.suggestions, self.granularity, train),
+        )
+    }
+
+    /// Differences of percentages are points.
+    fn unit(&self) -> &str {
+        match self.metric.unit.as_str() {
+            "%" => "points",
+            unit => unit,
+        }
     }
 }
 
@@ -151,6 +275,9 @@ where
                 }
             })?;
         let scanned = Scanned {
+            origin: self.origin(),
+            granularity: settings.scan.granularity,
+            levels: settings.scan.levels.clone(),
             sensitivity: outcome.sensitivity,
             metric,
             stopped: outcome.stopped,

@@ -1,15 +1,16 @@
 use std::fmt;
 use std::time::Instant;
 
-use burn::tensor::{Device, TensorData};
+use burn::tensor::Device;
 use calcine_engine::{Array, Engine};
-use calcine_graph::{ElementKind, Graph};
+use calcine_graph::Graph;
 use calcine_quantize::Quantized;
 use calcine_trace::{AnyTensor, ForwardError, Network};
 use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
 use crate::experiment::device_of;
+use crate::filled_inputs;
 use crate::inference::compiled;
 
 /// The inference speed of a network before and after a change, measured alternately.
@@ -97,7 +98,7 @@ pub(crate) fn speeds(both: [Subject<'_>; 2], batches: &[usize], device: &Device)
 
 /// The speed of both networks; `None` if one cannot compute inputs of zeros.
 fn speed(both: [Subject<'_>; 2], batch: usize, threads: usize, device: &Device) -> Option<Speed> {
-    let inputs = zeros(both[0].graph(), batch, device)?;
+    let inputs = filled_inputs(both[0].graph(), batch, device, |_| 0.0).ok()?;
     let (runtime, seconds) = match both.map(|network| network.engine(threads)) {
         [Some(before), Some(after)] => {
             let inputs: Vec<Array> = inputs.iter().map(AnyTensor::to_array).collect();
@@ -127,22 +128,6 @@ fn speed(both: [Subject<'_>; 2], batch: usize, threads: usize, device: &Device) 
         before,
         after,
     })
-}
-
-/// Inputs of zeros for a batch; `None` if they cannot be created.
-fn zeros(graph: &Graph, batch: usize, device: &Device) -> Option<Vec<AnyTensor>> {
-    let inputs = graph.inputs.iter().map(|id| {
-        let value = graph.value(*id);
-        let shape = value.shape_at(batch);
-        let numbers: usize = shape.iter().product();
-        let data = match value.kind {
-            ElementKind::Float => TensorData::new(vec![0.0_f32; numbers], shape),
-            ElementKind::Int => TensorData::new(vec![0_i64; numbers], shape),
-            ElementKind::Bool => TensorData::new(vec![false; numbers], shape),
-        };
-        AnyTensor::from_data(data, value.kind, device)
-    });
-    inputs.collect()
 }
 
 /// The median time of a run of each; `None` if one fails. They alternate, so that other load slows down both.

@@ -1,16 +1,24 @@
+use std::fmt;
+use std::path::Path;
+
 use calcine_criteria::Aggregation;
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
-use calcine_metric::Evaluation;
+use calcine_metric::{Evaluation, label};
 use calcine_thin::{
     ChannelSelection, ThinError, ThinOptions, Thinned, thin_with, zero_out_channels,
 };
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::Objective;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
+use crate::error::write;
 use crate::experiment::device_of;
 use crate::metadata::{MEASURED_METADATA, measured};
-use crate::{Experiment, RunError, Split, ThinnedReport};
+use crate::origin::{add_evaluation, entries, save_report};
+use crate::stages::save;
+use crate::{Experiment, Names, Origin, RunError, Split, ThinnedReport};
 
 /// The settings of thinning, and of pruning before it.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +51,8 @@ pub struct GroupPruning {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ThinRun {
+    /// The experiment.
+    pub origin: Origin,
     /// The evaluation of the given network.
     pub before: Evaluation,
     /// The evaluation after pruning and before thinning.
@@ -55,6 +65,69 @@ pub struct ThinRun {
     pub thinned: Thinned,
     /// Size and speed before and after.
     pub sizes: ThinnedReport,
+}
+
+impl ThinRun {
+    /// Writes `thinned.safetensors` (the network), `plan.json` (the channels that were removed) and `report.json` (these
+    /// results, with `out`) to a directory. Returns the report.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn save(&self, out: &Path) -> Result<Value, RunError> {
+        save(&self.thinned.network, &out.join("thinned.safetensors"))?;
+        let plan = serde_json::to_string(&self.thinned.plan).expect("a plan is plain data");
+        write(&out.join("plan.json"), plan)?;
+        save_report(self, out)
+    }
+}
+
+/// One line: the main metric before, after pruning, and after thinning.
+impl fmt::Display for ThinRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let metric = self.origin.main_metric();
+        let evaluations = [&self.before, &self.pruned, &self.after];
+        let [before, pruned, after] = evaluations.map(|of| metric.shown(of.value(&metric.name)));
+        let Names { model, samples, .. } = &self.origin.names;
+        write!(
+            f,
+            "{model}: {} on {} {} {samples}: {before} before, {pruned} pruned, {after} thinned",
+            label(&metric.name),
+            self.before.count,
+            self.split.name(),
+        )
+    }
+}
+
+/// One JSON object: a classifier of images has `top1_before`, `top1_pruned`, `top1`, and so on for every metric and the loss,
+/// `test_images`, the sizes and speeds before and after, and what was kept.
+impl Serialize for ThinRun {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let (sizes, report) = (&self.sizes, &self.thinned.report);
+        let mut map = self.origin.to_map();
+        let evaluations = [
+            (&self.before, "_before"),
+            (&self.pruned, "_pruned"),
+            (&self.after, ""),
+        ];
+        for (evaluation, suffix) in evaluations {
+            add_evaluation(&mut map, evaluation, suffix);
+        }
+        let samples = format!("{}_{}", self.split.name(), self.origin.names.samples);
+        map.insert(samples, self.before.count.into());
+        map.extend(entries(json!({
+            "parameters_before": sizes.parameters_before,
+            "parameters": sizes.parameters,
+            "macs_before": sizes.macs_before,
+            "macs": sizes.macs,
+            "border_error": report.border_error(),
+            "kept": report.kept,
+            "norms": report.norms,
+            "difference": report.difference,
+            "speed": sizes.speed,
+        })));
+        map.serialize(to)
+    }
 }
 
 impl<X, O> Experiment<'_, X, O>
@@ -94,6 +167,7 @@ where
             .network
             .with_metadata(MEASURED_METADATA, measured(&after, split));
         Ok(ThinRun {
+            origin: self.origin(),
             before,
             pruned: after_pruning,
             after,

@@ -13,7 +13,7 @@ use calcine_train::{
     StopFlag, checkpoint, evaluate, fit_with,
 };
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::directory::RunState;
 use crate::error::write;
@@ -44,8 +44,6 @@ pub struct TrainSettings<'a, X, Y> {
     /// The teacher of `[distill]`: it computes outputs for inputs that are outside autodiff. `None` stands for the
     /// initial network of the run.
     pub teacher: Option<Teacher<'a, X, Y>>,
-    /// Further entries of `report.json`.
-    pub details: Map<String, Value>,
     /// Additional warnings for the report, such as those about the data.
     pub warnings: Vec<String>,
     /// A flag that stops the run after the current step.
@@ -60,7 +58,6 @@ impl<X, Y> Default for TrainSettings<'_, X, Y> {
             metric: None,
             checkpoint_every: Some(25),
             teacher: None,
-            details: Map::new(),
             warnings: Vec::new(),
             stop: StopFlag::default(),
         }
@@ -471,8 +468,7 @@ where
         }
         let weights = table.total();
         let report = Report {
-            names: experiment.names.clone(),
-            details: settings.details.clone(),
+            origin: experiment.origin(),
             recipe: recipe.file().unwrap_or_default().to_owned(),
             seed: train.seed,
             epochs,

@@ -1,9 +1,10 @@
 use calcine_metric::Metric;
+use serde::Serialize;
 
 use crate::{Point, Sensitivity};
 
 /// How far a parameter can be pruned.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Suggestion {
     /// The parameter's path.

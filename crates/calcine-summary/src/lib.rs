@@ -17,14 +17,15 @@
 //!
 //! | item | what |
 //! |---|---|
-//!  [`sparsity`], [`SparsityTable`], [`SparsityRow`] | the zeros of every weight, by element and by structure |
-//!  [`Weight`] | a weight that does not belong to a model, for [`SparsityTable::of_weights`] |
-//!  [`compute`], [`ComputeTable`], [`ComputeRow`] | the multiply-accumulates of every layer, with and without zeros; memory |
-//!  [`ComputeSettings`], [`Rows`] | the batch size, and which operations have a row |
-//!  [`StoredBytes`] | the size of weights in a file, in several encodings |
+//! | [`sparsity`], [`SparsityTable`], [`SparsityRow`] | the zeros of every weight, by element and by structure |
+//! | [`Weight`] | a weight that does not belong to a model, for [`SparsityTable::of_weights`] |
+//! | [`compute`], [`ComputeTable`], [`ComputeRow`] | the multiply-accumulates of every layer, with and without zeros; memory |
+//! | [`ComputeSettings`], [`Rows`] | the batch size, and which operations have a row |
+//! | [`StoredBytes`] | the size of weights in a file, in several encodings |
 //! | [`model`], [`ModelTable`], [`ModelRow`] | the tree of modules and parameters |
-//!  [`modules`], [`ModulesTable`], [`ModulesRow`] | the names and types of layers and operations |
-//!  [`Sheet`] | a text table for console, CSV and Markdown |
+//! | [`modules`], [`ModulesTable`], [`ModulesRow`] | the names and types of layers and operations |
+//! | [`Table`] | what all tables have in common |
+//! | [`Sheet`] | a text table for console, CSV and Markdown |
 //!
 //! Each table has `sheet()` for text, `to_csv()`, `to_json()`, and a `Display` for a console. The sparsity table and
 //! the tree of modules need only a model; compute and the names of operations need its graph, which `calcine-trace`
@@ -37,6 +38,7 @@ mod modules;
 mod sheet;
 mod sparsity;
 mod stored;
+mod table;
 mod weights;
 
 pub use compute::{ComputeRow, ComputeSettings, ComputeTable, Rows, compute};
@@ -46,3 +48,4 @@ pub use modules::{ModulesRow, ModulesTable, modules};
 pub use sheet::Sheet;
 pub use sparsity::{SparsityRow, SparsityTable, Weight, sparsity, sparsity_of};
 pub use stored::StoredBytes;
+pub use table::Table;

@@ -4,12 +4,12 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use calcine::engine::{Array, Engine};
+use calcine::run::Model;
 use calcine::trace::AnyTensor;
 use rayon::ThreadPool;
 
 use super::onnx_runtime::OnnxRuntime;
 use crate::failure::{Failure, bad};
-use crate::model::AnyNetwork;
 
 /// The minimum total duration of the measured runs of each program.
 const TIME: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub(super) enum Contender<'a> {
         outputs: Vec<Array>,
     },
     Burn {
-        network: &'a AnyNetwork,
+        network: &'a Model,
         inputs: Vec<AnyTensor>,
         pool: ThreadPool,
     },
@@ -82,12 +82,8 @@ pub(super) fn is_enough(seconds: &[f64]) -> bool {
 }
 
 /// Runs a forward pass, and waits for the results.
-fn pass(network: &AnyNetwork, inputs: Vec<AnyTensor>) -> Result<(), Failure> {
-    let outputs = match network {
-        AnyNetwork::Float(network) => network.run(inputs, &mut |_, tensor| tensor),
-        AnyNetwork::Quantized(network) => network.run(inputs, &mut |_, _| {}),
-    };
-    for output in outputs.map_err(bad)? {
+fn pass(network: &Model, inputs: Vec<AnyTensor>) -> Result<(), Failure> {
+    for output in network.run(inputs).map_err(bad)? {
         // Reading waits for the device.
         black_box(output.into_data());
     }

@@ -6,10 +6,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use calcine::onnx::{ExportOptions, export, export_quantized};
+use calcine::run::Model;
 use tempfile::NamedTempFile;
 
 use crate::failure::{Failure, bad};
-use crate::model::AnyNetwork;
 
 /// What the process runs.
 const PROGRAM: &str = include_str!("onnx_runtime.py");
@@ -25,16 +25,12 @@ pub(super) struct OnnxRuntime {
 
 impl OnnxRuntime {
     /// Exports the network and starts the process. Quantized networks are exported so that all is fused that can be.
-    pub(super) fn start(
-        network: &AnyNetwork,
-        batch: usize,
-        threads: usize,
-    ) -> Result<Self, Failure> {
+    pub(super) fn start(network: &Model, batch: usize, threads: usize) -> Result<Self, Failure> {
         let mut options = ExportOptions::default();
         options.exact = Some(false);
         let model = match network {
-            AnyNetwork::Float(network) => export(network, &options),
-            AnyNetwork::Quantized(network) => export_quantized(network, &options),
+            Model::Float(network) => export(network, &options),
+            Model::Quantized(network) => export_quantized(network, &options),
         };
         let file = NamedTempFile::with_suffix(".onnx").map_err(bad)?;
         model.map_err(bad)?.save(file.path()).map_err(bad)?;

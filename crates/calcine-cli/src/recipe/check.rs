@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor};
-use calcine::graph::ElementKind;
-use calcine::quantize::{Calibration, QatNetwork, Rounding, quantize};
-use calcine::recipe::{Recipe, RecipeQuantization, Train};
-use calcine::trace::{AnyTensor, Network};
+use calcine::recipe::Recipe;
+use calcine::run::steps_per_epoch;
+use calcine::trace::Network;
 
 use crate::failure::{Failure, bad};
-use crate::model::{AnyNetwork, Loaded, load_structure};
+use crate::model::load_structure;
 use crate::terminal::stderr;
 
 /// Check recipes against the models that they name, without training.
@@ -82,6 +80,9 @@ fn check(file: &Path, model: Option<&str>) -> Result<(String, Vec<String>), Stri
     check_recipe(&recipe, model)
 }
 
+/// Why a quantized network is refused.
+pub(super) const FOR_FLOAT: &str = "a recipe is for a network in float";
+
 /// Binds the recipe to its model, or to another one. Returns the name of the model, and warnings.
 pub(crate) fn check_recipe(
     recipe: &Recipe,
@@ -92,110 +93,23 @@ pub(crate) fn check_recipe(
     let named = model.or(recipe.train().model.as_deref());
     // The values of the weights do not matter.
     let loaded = load_structure(named.unwrap_or("resnet20"));
-    let Loaded { name, network, .. } = loaded.map_err(|error| refused(&error))?;
-    let AnyNetwork::Float(network) = network else {
-        return Err(refused(&format!(
-            "{name} is quantized: a recipe is for a network in float"
-        )));
-    };
-    let warnings = fits(recipe, *network)?;
+    let loaded = loaded.map_err(|error| refused(&error))?;
+    let name = loaded.name.clone();
+    let network = loaded.into_float(FOR_FLOAT);
+    let warnings = fits(recipe, &network.map_err(|error| refused(&error))?)?;
     Ok((name, warnings))
 }
 
 /// Checks that the recipe fits the network; returns warnings.
-pub(super) fn fits(recipe: &Recipe, network: Network) -> Result<Vec<String>, String> {
-    if let (Some(asked), false) = (recipe.quantization(), recipe.trains()) {
-        return quantizes(asked, &network);
-    }
+pub(super) fn fits(recipe: &Recipe, network: &Network) -> Result<Vec<String>, String> {
     let file = recipe.file().unwrap_or("recipe");
-    let steps = steps_per_epoch(recipe.train()).map_err(|error| format!("{file}: {error}"))?;
-    let mut warnings = recipe.warnings(steps);
-    let bound = match recipe.quantization() {
-        Some(asked) => bind_quantized(recipe, asked, network, steps)?,
-        None => {
-            let graph = network.graph().clone();
-            // A run executes everything that a recipe contains.
-            let bound =
-                recipe.bind_for_runner(&recipe.runner_tables(), &network, Some(&graph), steps);
-            bound.map_err(|error| error.to_string())?.warnings()
-        }
-    };
-    warnings.extend(bound);
-    Ok(warnings)
-}
-
-/// Checks that a recipe for quantization after training fits the network; returns settings without effect. Checks that
-/// need real batches are skipped.
-fn quantizes(asked: &RecipeQuantization, network: &Network) -> Result<Vec<String>, String> {
-    let said = |error: &dyn std::error::Error| error.to_string();
-    let calibration =
-        Calibration::collect(network, &[ones(network)?]).map_err(|error| said(&error))?;
-    let mut settings = asked.settings.clone();
-    settings.weights.rounding = Rounding::Nearest;
-    settings.weights.correct_bias = false;
-    settings.weights.reestimate = false;
-    let quantized = quantize(network, &calibration, &settings).map_err(|error| said(&error))?;
-    Ok(quantized.report().warnings())
+    let steps = steps_per_epoch(recipe.train(), TRAINING_IMAGES);
+    let steps = steps.map_err(|error| format!("{file}: {error}"))?;
+    calcine::run::check_recipe(recipe, network, steps).map_err(|error| error.to_string())
 }
 
 /// The number of training images of CIFAR-10, from which a check computes the steps per epoch.
-const TRAINING_IMAGES: f64 = 50_000.0;
-
-/// The number of whole batches in an epoch.
-fn steps_per_epoch(train: &Train) -> Result<u64, String> {
-    let images = (TRAINING_IMAGES * (1.0 - train.validation)) as usize;
-    let images = train
-        .images_per_epoch
-        .map_or(images, |limit| images.min(limit));
-    match images / train.batch_size {
-        0 => Err(format!(
-            "`batch_size`: {images} training images make no batch of {}",
-            train.batch_size
-        )),
-        steps => Ok(steps as u64),
-    }
-}
-
-/// Quantizers have parameters of their own, which pruners and regularizers may name; their initial values do not
-/// matter.
-fn bind_quantized(
-    recipe: &Recipe,
-    asked: &RecipeQuantization,
-    network: Network,
-    steps: u64,
-) -> Result<Vec<String>, String> {
-    let said = |error: &dyn std::error::Error| error.to_string();
-    let calibration =
-        Calibration::collect(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
-    let qat = QatNetwork::new(
-        network,
-        &calibration,
-        &asked.settings,
-        asked.training.method,
-    );
-    let qat = qat.map_err(|error| said(&error))?;
-    let graph = qat.network().graph();
-    let bound = recipe.bind_for_runner(&recipe.runner_tables(), &qat, Some(graph), steps);
-    Ok(bound.map_err(|error| error.to_string())?.warnings())
-}
-
-/// A sample that consists of ones.
-fn ones(network: &Network) -> Result<Vec<AnyTensor>, String> {
-    let graph = network.graph();
-    let inputs = graph.inputs.iter().map(|id| {
-        let value = graph.value(*id);
-        let shape = value.shape_at(1);
-        let one = Tensor::<1>::ones([shape.iter().product::<usize>()], &Device::flex());
-        match value.kind {
-            ElementKind::Float => Ok(AnyTensor::shaped(one, &shape)),
-            _ => Err(format!(
-                "the input `{}` is not a tensor of floats, which quantization requires",
-                value.name
-            )),
-        }
-    });
-    inputs.collect()
-}
+const TRAINING_IMAGES: usize = 50_000;
 
 #[cfg(test)]
 mod tests {

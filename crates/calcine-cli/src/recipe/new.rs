@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use calcine::graph::{Graph, Source, ValueId};
-use calcine::recipe::Recipe;
+use calcine::recipe::{Recipe, Template};
+use calcine::trace::Network;
 use clap::ValueEnum;
 
-use super::check::fits;
+use super::check::{FOR_FLOAT, fits};
 use crate::failure::{Failure, bad};
-use crate::model::{AnyNetwork, Loaded, Model, load_structure};
+use crate::model::{Loaded, Named, load_structure};
 use crate::terminal::{print_line, stderr};
 use crate::whole;
 
@@ -71,8 +71,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The epoch before which the network is thinned.
-const THIN_AT: &str = "4";
+impl Goal {
+    fn template(self) -> Template {
+        match self {
+            Self::Prune => Template::Prune,
+            Self::Filters => Template::Filters,
+            Self::Thin => Template::Thin,
+            Self::Ptq => Template::Ptq,
+            Self::Qat => Template::Qat,
+            Self::Distill => Template::Distill,
+        }
+    }
+}
 
 /// Returns the recipe, and warnings.
 fn recipe(
@@ -80,97 +90,22 @@ fn recipe(
     model: Option<&str>,
     loaded: Option<Loaded>,
 ) -> Result<(String, Vec<String>), Failure> {
-    let network = match loaded {
-        None => None,
-        Some(Loaded {
-            network: AnyNetwork::Float(network),
-            ..
-        }) => Some(*network),
-        Some(Loaded { name, .. }) => {
-            return Err(bad(format!(
-                "{name} is quantized: a recipe is for a network in float"
-            )));
-        }
-    };
-    let params = params(network.as_ref().map(calcine::trace::Network::graph));
-    let body = match goal {
-        Goal::Prune => include_str!("new/prune.toml"),
-        Goal::Filters => include_str!("new/filters.toml"),
-        Goal::Thin => include_str!("new/thin.toml"),
-        Goal::Qat => include_str!("new/qat.toml"),
-        Goal::Distill => include_str!("new/distill.toml"),
-        Goal::Ptq => {
-            let text = include_str!("new/ptq.toml").to_owned();
-            let recipe = Recipe::parse_as("the new recipe", &text).map_err(bad)?;
-            let warnings = match network {
-                Some(network) => fits(&recipe, network).map_err(bad)?,
-                None => Vec::new(),
-            };
-            return Ok((text, warnings));
-        }
-    };
-    let body = body.replace("PARAMS", &params).replace("AT", THIN_AT);
-    let (head, body) = body.split_once("\n\n").unwrap_or(("", &body));
-    let named = match model.map(Model::parse).transpose()? {
-        Some(Model::Zoo(architecture)) => format!("model = \"{architecture}\"\n"),
-        Some(Model::Task(task)) => format!("model = \"{task}\"\n"),
+    let network = loaded.map(|loaded| loaded.into_float(FOR_FLOAT));
+    let network = network.transpose()?;
+    let named = match model.map(Named::parse).transpose()? {
+        Some(Named::Zoo(model)) => Some(model.name()),
         // A file is named on the command line.
-        _ => String::new(),
+        _ => None,
     };
-    let train = include_str!("new/train.toml").replace("MODEL", &named);
-    let rate = include_str!("new/rate.toml");
-    let text = format!("{head}\nformat = 1\n\n{train}\n{body}\n{rate}");
+    let text = goal
+        .template()
+        .text(network.as_ref().map(Network::graph), named);
     let recipe = Recipe::parse_as("the new recipe", &text).map_err(bad)?;
-    let warnings = match network {
+    let warnings = match &network {
         Some(network) => fits(&recipe, network).map_err(bad)?,
         None => Vec::new(),
     };
     Ok((text, warnings))
-}
-
-/// The list of weights whose outputs may lose channels: all except those of the last layers.
-fn params(graph: Option<&Graph>) -> String {
-    let Some(graph) = graph else {
-        return "[\"**.weight\", \"!fc.weight\"]        # all but the last layer, whose outputs are the classes".to_owned();
-    };
-    let last = last_weights(graph)
-        .into_iter()
-        .map(|name| format!(", \"!{name}\""));
-    let last: String = last.collect();
-    let why = if last.is_empty() {
-        ""
-    } else {
-        "        # the outputs of the last layer are the network's"
-    };
-    format!("[\"**.weight\"{last}]{why}")
-}
-
-/// The weights of the layers that no other layer follows.
-fn last_weights(graph: &Graph) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut seen = vec![false; graph.values.len()];
-    let mut open: Vec<ValueId> = graph.outputs.clone();
-    while let Some(id) = open.pop() {
-        if std::mem::replace(&mut seen[id.0], true) {
-            continue;
-        }
-        let Some(node) = graph.producer(id) else {
-            continue;
-        };
-        let weights = node.inputs.iter().map(|input| graph.value(*input));
-        let weights = weights.filter(|value| {
-            value.source == Source::Parameter
-                && value.shape.len() > 1
-                && value.name.ends_with("weight")
-        });
-        let before = found.len();
-        found.extend(weights.map(|value| value.name.as_str()));
-        if found.len() == before {
-            open.extend(&node.inputs);
-        }
-    }
-    found.sort_unstable();
-    found
 }
 
 #[cfg(test)]

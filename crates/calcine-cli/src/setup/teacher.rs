@@ -1,11 +1,12 @@
 //! The teacher of a distillation.
 
+use calcine::run::Model;
 use calcine::trace::Network;
-use calcine::zoo::Architecture;
+use calcine::zoo::ZooModel;
 
 use super::Setup;
 use crate::failure::{Failure, bad};
-use crate::model::{self, AnyNetwork, Weights};
+use crate::model::{self, Weights};
 
 /// The teacher that `[distill]` names: a network of the zoo or of a file; `None` stands for the initial network of the
 /// run.
@@ -23,20 +24,14 @@ pub(crate) fn teacher(setup: &Setup) -> Result<Option<Network>, Failure> {
         }
         return Ok(None);
     }
-    let own = setup
-        .model
-        .name
-        .parse::<Architecture>()
-        .map(Architecture::name);
-    let file = asked
-        .weights
-        .as_deref()
-        .filter(|word| *word != "default" && *word != "none");
+    let own = setup.model.name.parse::<ZooModel>().map(ZooModel::name);
+    let weights = asked.weights.as_deref();
+    let file = weights.filter(|word| Weights::is_file(word));
     // If the file of the teacher's weights contains a network, this network is the teacher.
     if let Some(file) = file
-        && let Ok(model::Contents::Float(network)) = model::contents(file.as_ref(), &setup.device)
+        && let Ok(Model::Float(network)) = Model::load(file.as_ref(), &setup.device)
     {
-        return Ok(Some(*network));
+        return Ok(Some(network));
     }
     let name = asked.model.as_deref().or(own.ok());
     let Some(name) = name else {
@@ -45,8 +40,7 @@ pub(crate) fn teacher(setup: &Setup) -> Result<Option<Network>, Failure> {
         ));
     };
     let options = calcine::weights::LoadOptions::default();
-    match model::load_with(name, asked.weights.as_deref(), &options, 0, &setup.device)?.network {
-        AnyNetwork::Float(network) => Ok(Some(*network)),
-        AnyNetwork::Quantized(_) => Err(bad("the teacher of `[distill]` is quantized")),
-    }
+    let teacher = model::load_with(name, weights, &options, 0, &setup.device)?;
+    let network = teacher.into_float("the teacher of `[distill]` is a network in float")?;
+    Ok(Some(network))
 }
