@@ -1,5 +1,7 @@
 //! What the benches share: shapes, inputs, and a training step of Burn's own.
 
+use std::time::Instant;
+
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
@@ -16,6 +18,9 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// Images of a step: few enough to time many steps. What compression adds to a step does not depend on
 /// the batch, so this is its worst case.
 pub const BATCH: usize = 32;
+
+/// Rounds of two things that are timed in turn, after warming up.
+pub const ROUNDS: usize = 7;
 
 /// Images and their classes.
 pub type Batch = (Tensor<4>, Tensor<1, Int>);
@@ -177,6 +182,28 @@ pub fn weights(shapes: &[Vec<usize>], device: &Device) -> Vec<Tensor<1>> {
         Tensor::from_data(TensorData::new(values, [count]), device)
     };
     shapes.iter().map(&mut weight).collect()
+}
+
+/// Times two things in turn, and prints the medians and that of the ratios.
+#[allow(clippy::print_stdout, reason = "a bench prints what it measured")]
+pub fn in_turn(name: &str, mut base: impl FnMut(), mut own: impl FnMut()) {
+    let seconds = |run: &mut dyn FnMut()| {
+        let began = Instant::now();
+        run();
+        began.elapsed().as_secs_f64()
+    };
+    base();
+    own();
+    let rounds: Vec<[f64; 2]> = (0..ROUNDS)
+        .map(|_| [seconds(&mut base), seconds(&mut own)])
+        .collect();
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let [before, after] = [0, 1].map(|at| median(rounds.iter().map(|round| round[at]).collect()));
+    let ratio = median(rounds.iter().map(|[base, own]| own / base).collect());
+    println!("{name}: {before:.3} s, {after:.3} s, ratio {ratio:.2}");
 }
 
 #[cfg(test)]

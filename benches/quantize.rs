@@ -7,17 +7,15 @@
 #![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use calcine::quant::{Quantizer, Scheme, fake_quantize, fake_quantize_rows};
 use calcine::quantize::{Calibration, QatNetwork, QuantizationSettings};
-use calcine_benches::{BATCH, batch, images, methods, network, resnet50, step, trained, weights};
+use calcine_benches::{
+    BATCH, ROUNDS, batch, images, in_turn, methods, network, resnet50, step, trained, weights,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
-
-/// Rounds of each pair after warming up.
-const ROUNDS: usize = 7;
 
 fn fake(criterion: &mut Criterion) {
     let device = Device::flex().autodiff();
@@ -96,26 +94,6 @@ fn pairs(_: &mut Criterion) {
         );
     }
     println!("(batch {BATCH}, medians of {ROUNDS} in turn)");
-}
-
-fn in_turn(name: &str, mut base: impl FnMut(), mut own: impl FnMut()) {
-    let seconds = |run: &mut dyn FnMut()| {
-        let began = Instant::now();
-        run();
-        began.elapsed().as_secs_f64()
-    };
-    base();
-    own();
-    let rounds: Vec<[f64; 2]> = (0..ROUNDS)
-        .map(|_| [seconds(&mut base), seconds(&mut own)])
-        .collect();
-    let median = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    let [before, after] = [0, 1].map(|at| median(rounds.iter().map(|round| round[at]).collect()));
-    let ratio = median(rounds.iter().map(|[base, own]| own / base).collect());
-    println!("{name}: {before:.3} s, {after:.3} s, ratio {ratio:.2}");
 }
 
 criterion_group!(benches, fake, pairs);
