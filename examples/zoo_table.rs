@@ -5,7 +5,7 @@
 //!
 //! The stages: read the file and compare the network's outputs with ONNX Runtime's; find the dependency groups; zero out 30 % of their
 //! channels, remove them, and compare the thinned network with the masked one; quantize to 8 bits after training; write the network as an ONNX
-//! file, read that, and compare again.
+//! file, read that, and compare again. The smallest file comes first.
 //!
 //! The folder holds `NAME.KIND.onnx`, `NAME.x.bin` (a batch of inputs), `NAME.cal.bin` (a batch for calibration) and `NAME.KIND.y0.bin`, … (what
 //! ONNX Runtime gives), all of raw little-endian floats, or of 64-bit integers where an input is of integers.
@@ -44,7 +44,7 @@ struct Row {
     thinned_off: Option<f32>,
     sqnr: Option<f64>,
     exported_off: Option<f32>,
-    /// Reading, groups, thinning, quantization, export.
+    /// Reading, groups, pruning with thinning, calibration with quantization, writing with reading.
     times: Vec<Duration>,
 }
 
@@ -70,18 +70,17 @@ fn table(folder: &Path, only: &str) -> Result<usize, Box<dyn Error>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let file = entry?.path();
-        let name = file.file_stem().unwrap_or_default().to_string_lossy();
-        if is_onnx(&file) && name.contains(only) {
-            files.push(file);
+        if is_onnx(&file) && stem(&file).contains(only) {
+            files.push((fs::metadata(&file)?.len(), file));
         }
     }
     files.sort();
     println!(
-        "| network | parameters | MACs | groups | share of MACs left | thinned − masked | SQNR, 8 bits | exported − own | read, groups, thinned, quantized, exported (ms) | fails |"
+        "| network | parameters | MACs | groups | MACs left | thinned − masked | SQNR, 8 bits | written and read − own | times in ms | fails |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     let mut failed = 0;
-    for file in &files {
+    for (_, file) in &files {
         let mut row = Row::default();
         let outcome = catch_unwind(AssertUnwindSafe(|| row.stages(file)));
         let reason = match outcome {
@@ -90,7 +89,15 @@ fn table(folder: &Path, only: &str) -> Result<usize, Box<dyn Error>> {
             Err(_) => "a panic".to_owned(),
         };
         failed += usize::from(!reason.is_empty());
-        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let stem = stem(file);
+        // The kind is told where a network has files of several.
+        let kinds = files
+            .iter()
+            .filter(|(_, other)| network_of(&self::stem(other)) == network_of(&stem));
+        let name = match kinds.count() {
+            1 => network_of(&stem),
+            _ => &stem,
+        };
         println!("| {name} | {} {reason} |", row.cells());
     }
     println!(
@@ -103,7 +110,7 @@ fn table(folder: &Path, only: &str) -> Result<usize, Box<dyn Error>> {
 
 impl Row {
     fn cells(&self) -> String {
-        let number = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
+        let number = |number: Option<u64>| number.map_or_else(String::new, grouped);
         let off = |off: Option<f32>| off.map_or_else(String::new, |off| format!("{off:.1e}"));
         #[allow(clippy::cast_precision_loss, reason = "a share of two digits")]
         let share = match (self.macs, self.macs_after) {
@@ -124,7 +131,7 @@ impl Row {
             self.sqnr
                 .map_or_else(String::new, |sqnr| format!("{sqnr:.1} dB")),
             off(self.exported_off),
-            times.join(", "),
+            times.join(" / "),
         ];
         cells.join(" | ") + " |"
     }
@@ -132,12 +139,8 @@ impl Row {
     fn stages(&mut self, file: &Path) -> Result<(), Box<dyn Error>> {
         let device = Device::flex();
         let folder = file.parent().unwrap_or(Path::new("."));
-        let stem = file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let name = stem.rsplit_once('.').map_or(&*stem, |(name, _)| name);
+        let stem = stem(file);
+        let name = network_of(&stem);
 
         let start = Instant::now();
         let network = read_file(file, &ImportOptions::default(), &device)?;
@@ -218,6 +221,27 @@ impl Row {
         self.exported_off = Some(off);
         near(off, "exported")
     }
+}
+
+fn stem(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
+/// The name of a network, of a file's stem: without the kind.
+fn network_of(stem: &str) -> &str {
+    stem.rsplit_once('.').map_or(stem, |(name, _)| name)
+}
+
+/// A number with a comma after each three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let (start, rest) = digits.split_at(first);
+    let threes = rest.as_bytes().chunks(3).map(String::from_utf8_lossy);
+    let start = Some(start.into()).filter(|_| first > 0);
+    let parts: Vec<_> = start.into_iter().chain(threes).collect();
+    parts.join(",")
 }
 
 fn near(off: f32, stage: &str) -> Result<(), Box<dyn Error>> {
