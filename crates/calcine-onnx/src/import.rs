@@ -22,6 +22,7 @@ mod recurrent;
 mod reductions;
 mod resize;
 mod shapes;
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod windows;
@@ -39,6 +40,7 @@ use self::fold::kind_of;
 use self::host::{Elements, Folder, Host};
 use self::importer::{Importer, Known, Operand};
 use self::shapes::or_one;
+use self::sharing::Sharing;
 use crate::error::{ImportError, UnsupportedNode};
 use crate::proto::{self, Dimension, Model};
 
@@ -106,6 +108,8 @@ pub fn read_bytes(
 ///
 /// Float initializers become parameters under their names; those of batch and layer norms are called as Burn calls them (`gamma`, `beta`,
 /// `running_mean`, `running_var`), characters that no path has become `_`, and those that an exporter numbered (`onnx::Conv_12`) have the path of their node.
+/// Parameters that PyTorch's exporters stored as one because they were equal are apart, and one that several modules use is one, with its path
+/// in the other modules as an alias ([`Network::with_alias`]).
 /// A matrix that a product reads transposed is stored as the product needs it. What depends on no input is computed, shapes
 /// become part of the graph, and what does nothing (`Identity`, `Dropout`, casts between floats) is left out.
 /// All floats are read as 32-bit ones. Quantized integers are read as the floats that they stand for. The file's metadata are the network's
@@ -271,13 +275,15 @@ fn network(
     let order = order(graph)?;
     let needed = needed(graph, &order);
     let uses = uses(graph, &needed);
+    let mut left = uses.clone();
+    let sharing = Sharing::of(graph, &needed, &tensors, folder)?;
     let mut problems: Vec<UnsupportedNode> = Vec::new();
     let mut layer = String::new();
     for position in needed {
         let node = &graph.nodes[position];
         let mut operands = Vec::with_capacity(node.inputs.len());
         let mut broken = false;
-        for name in &node.inputs {
+        for (at, name) in node.inputs.iter().enumerate() {
             if name.is_empty() {
                 operands.push(None);
                 continue;
@@ -296,7 +302,10 @@ fn network(
                     .insert(name.clone().into_owned(), Known::Host(Rc::new(host)));
             }
             operands.push(match &importer.known[&**name] {
-                Known::Host(host) => Some(Operand::Host(Rc::clone(host))),
+                Known::Host(host) => Some(Operand::Host(match sharing.own(position, at) {
+                    Some(own) => Rc::new(own.of(host)),
+                    None => Rc::clone(host),
+                })),
                 Known::Value(id) => Some(Operand::Value(*id)),
                 Known::Broken => {
                     broken = true;
@@ -322,6 +331,15 @@ fn network(
             true => Err(None),
             false => importer.read_node(node, &operands).map_err(Some),
         };
+        // A tensor that no other node reads, as a weight of which the network has the transpose, is not kept.
+        for name in &node.inputs {
+            if let Some(count) = left.get_mut(&**name) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    importer.known.remove(&**name);
+                }
+            }
+        }
         match results {
             Ok(results) => {
                 for (name, known) in node.outputs.iter().zip(results) {

@@ -29,8 +29,17 @@ impl Inventory {
         let told = listing(|| module.visit(&mut lister));
         let mut parameters = lister.parameters;
         for parameter in &mut parameters {
-            if let Some(&groups) = told.get(&parameter.id) {
+            if let Some(&groups) = told.groups.get(&parameter.id) {
                 parameter.groups = Groups::Known(groups);
+            }
+        }
+        for (id, alias) in told.aliases {
+            let is_taken = parameters
+                .iter()
+                .any(|parameter| parameter.is_called(&alias));
+            let position = lister.known.get(&id).filter(|_| !is_taken);
+            if let Some(&position) = position {
+                parameters[position].aliases.push(alias);
             }
         }
         let paths = parameters.iter().enumerate();

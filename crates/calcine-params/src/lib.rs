@@ -79,5 +79,5 @@ pub use norm::Norm;
 pub use parameter::{Parameter, Role};
 pub use read::flat;
 pub use replace::replace;
-pub use told::tell_groups;
+pub use told::{tell_aliases, tell_groups};
 pub use unknown::UnknownParameter;

@@ -5,9 +5,16 @@ use std::collections::HashMap;
 
 use burn::module::ParamId;
 
+/// What was told.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) groups: HashMap<ParamId, usize>,
+    pub(crate) aliases: Vec<(ParamId, String)>,
+}
+
 thread_local! {
-    /// The groups that were told since [`listing`] began; `None` while no inventory is made.
-    static GROUPS: RefCell<Option<HashMap<ParamId, usize>>> = const { RefCell::new(None) };
+    /// What was told since [`listing`] began; `None` while no inventory is made.
+    static TOLD: RefCell<Option<Told>> = const { RefCell::new(None) };
 }
 
 /// Tells the groups of the convolution with this weight to the inventory that is being made.
@@ -48,25 +55,39 @@ thread_local! {
 /// assert_eq!(known(Inventory::from_module(&Depthwise(conv))), Some(Some(4)));
 /// ```
 pub fn tell_groups<I: IntoIterator<Item = (ParamId, usize)>>(groups: impl FnOnce() -> I) {
-    GROUPS.with_borrow_mut(|told| {
+    TOLD.with_borrow_mut(|told| {
         if let Some(told) = told {
-            told.extend(groups());
+            told.groups.extend(groups());
+        }
+    });
+}
+
+/// Tells another path of a parameter, at which the module has no parameter of its own, to the inventory that is being made.
+///
+/// A module of Burn shows a parameter that it uses in two places twice. A module that stores such a parameter once, as a network does,
+/// and knows its other paths calls this in its `Module::visit`. They become [aliases](crate::Parameter::aliases); a path
+/// that is one of a parameter already is left out. When no [`Inventory`](crate::Inventory) is being made on this thread, `aliases` is
+/// not called and nothing happens.
+pub fn tell_aliases<I: IntoIterator<Item = (ParamId, String)>>(aliases: impl FnOnce() -> I) {
+    TOLD.with_borrow_mut(|told| {
+        if let Some(told) = told {
+            told.aliases.extend(aliases());
         }
     });
 }
 
 /// Calls the function, and returns what was told meanwhile.
-pub(crate) fn listing(list: impl FnOnce()) -> HashMap<ParamId, usize> {
+pub(crate) fn listing(list: impl FnOnce()) -> Told {
     /// Ends the listing even if the module panics.
-    struct Ended(Option<HashMap<ParamId, usize>>);
+    struct Ended(Option<Told>);
     impl Drop for Ended {
         fn drop(&mut self) {
-            GROUPS.set(self.0.take());
+            TOLD.set(self.0.take());
         }
     }
-    let ended = Ended(GROUPS.replace(Some(HashMap::new())));
+    let ended = Ended(TOLD.replace(Some(Told::default())));
     list();
-    let told = GROUPS.take();
+    let told = TOLD.take();
     drop(ended);
     told.unwrap_or_default()
 }

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, ParamId};
 use burn::tensor::Device;
 use calcine_graph::{ElementKind, Graph, Op, Source, ValueId};
-use calcine_params::tell_groups;
+use calcine_params::{tell_aliases, tell_groups};
 
 use crate::chains::Chains;
 use crate::error::RewriteError;
 use crate::leaf::{AddedParameter, Held, Leaf, Leaves, Part};
 use crate::record::caught;
 use crate::tensor::{AnyTensor, MAX_RANK};
+
+/// The start of the keys of metadata that are other paths of parameters.
+const ALIAS: &str = "calcine.alias.";
 
 /// A traced model: its graph, and its parameters under the model's own paths.
 ///
@@ -117,6 +120,27 @@ impl Network {
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.metadata).insert(key.into(), value.into());
         self
+    }
+
+    /// The network with another path of a parameter, by which patterns and recipes find it too: that of the same parameter in another
+    /// module of the model, as an output layer that reads the table of an embedding.
+    ///
+    /// The path becomes an [alias](calcine_params::Parameter::aliases) in inventories, unless it is the path of a parameter. It is
+    /// recorded among the [`metadata`](Self::metadata), under `calcine.alias.` and the alias.
+    #[must_use]
+    pub fn with_alias(self, path: &str, alias: &str) -> Self {
+        self.with_metadata(format!("{ALIAS}{alias}"), path)
+    }
+
+    /// The other paths of parameters.
+    fn aliases(&self) -> Vec<(ParamId, String)> {
+        let aliases = self.metadata.iter().filter_map(|(key, path)| {
+            let alias = key.strip_prefix(ALIAS)?;
+            let mut parameters = self.graph.parameters();
+            let (id, _) = parameters.find(|(_, value)| value.name == *path)?;
+            Some((self.parameter_id(id)?, alias.to_owned()))
+        });
+        aliases.collect()
     }
 
     /// The network with these entries and no others.
@@ -385,6 +409,7 @@ impl Module for Network {
 
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
         tell_groups(|| self.groups());
+        tell_aliases(|| self.aliases());
         self.leaves.visit(visitor);
     }
 

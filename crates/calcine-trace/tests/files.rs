@@ -60,6 +60,33 @@ fn a_text_network_is_one_file() {
     assert_eq!(again.num_params(), network.num_params());
 }
 
+/// A path that a parameter has in another module finds it, also after the network was saved.
+#[test]
+fn a_parameter_is_found_by_its_other_path() {
+    let network = trace(&Residual::new(&device()), numbers([1, 3, 8, 8]), |m, x| {
+        m.forward(x)
+    })
+    .unwrap();
+    let all = Inventory::from_module(&network);
+    let [first, second] = [0, 1].map(|at| all.weights().nth(at).unwrap().path.clone());
+    let named = network
+        .with_alias(&first, "head.weight")
+        // Paths of other parameters, or of none, say nothing.
+        .with_alias(&first, &second)
+        .with_alias("nowhere.weight", "tail.weight");
+    let again = Network::from_bytes(&named.to_bytes().unwrap(), &device()).unwrap();
+    for network in [named, again] {
+        let inventory = Inventory::from_module(&network);
+        assert_eq!(inventory.iter().len(), all.iter().len());
+        assert_eq!(inventory.get("head.weight").unwrap().path, first);
+        assert_eq!(inventory.get(&second).unwrap().path, second);
+        let selected = inventory.select(&["head.*"]).unwrap();
+        assert_eq!(selected.len(), 1);
+        assert_eq!(selected[0].aliases, ["head.weight"]);
+        assert!(inventory.get("tail.weight").is_none());
+    }
+}
+
 /// What is recorded beside a network comes back with it, and is in no way of the network.
 #[test]
 fn metadata_are_saved_with_the_network() {

@@ -12,6 +12,7 @@ use super::Imported;
 use super::host::{Elements, Host};
 use super::importer::{Importer, Known};
 use super::parameters::Stored;
+use super::sharing::uncounted;
 use crate::error::ImportError;
 use crate::proto;
 
@@ -65,8 +66,18 @@ impl Importer {
                 constants.push((place, any(host, "constant", &device)?));
             }
         }
+        let mut aliases = Vec::new();
+        for (id, alias) in std::mem::take(&mut self.aliases) {
+            let path = self.graph_name(&places, id);
+            if !path.is_empty() && is_alias(&alias, &path, &parameters) {
+                aliases.push((path, alias));
+            }
+        }
         let graph = self.graph;
-        let network = Network::from_parts(graph, parameters, constants)?;
+        let mut network = Network::from_parts(graph, parameters, constants)?;
+        for (path, alias) in aliases {
+            network = network.with_alias(&path, &alias);
+        }
         let mut imported = Imported {
             network,
             parameters: QuantizationParameters::default(),
@@ -117,6 +128,26 @@ impl Importer {
         }
         places
     }
+}
+
+/// Whether a path in a module that reads a parameter is another path of it: not if the module contains the one that owns the
+/// parameter, is the same one called again, or has modules of its own.
+fn is_alias(alias: &str, path: &str, parameters: &[NewParameter]) -> bool {
+    let Some((module, _)) = alias
+        .rsplit_once('.')
+        .filter(|(module, _)| !module.is_empty())
+    else {
+        return false;
+    };
+    let within = |path: &str| {
+        let rest = path.strip_prefix(module)?.strip_prefix('.')?;
+        Some(rest.contains('.'))
+    };
+    let owner = path.rsplit_once('.').map_or("", |(owner, _)| owner);
+    let mut others = parameters.iter();
+    within(path).is_none()
+        && uncounted(module) != uncounted(owner)
+        && others.all(|other| other.path != alias && within(&other.path) != Some(true))
 }
 
 fn any(host: Rc<Host>, name: &str, device: &Device) -> Result<AnyTensor, ImportError> {

@@ -11,7 +11,7 @@ use super::computed::{
 };
 use super::elementwise::{arithmetic_of, comparison_of};
 use super::host::{Host, Number, strides};
-use super::importer::{Attributes, Importer, Operand, Reason, axis_of};
+use super::importer::{Attributes, Importer, Operand, Reason, axis_of, is_made};
 use super::shapes::{permutation, unsqueezed};
 use crate::proto::data_type;
 
@@ -68,6 +68,15 @@ impl Importer {
             })
             .collect();
         let hosts = hosts?;
+        // A table of which a layer reads given rows, as Swin's of relative positions, is trained.
+        if let ("Gather", [Some(table), Some(rows)]) = (op, &hosts[..])
+            && table.kind() == ElementKind::Float
+            && table.name.as_deref().is_some_and(|name| !is_made(name))
+            && table.shape.len() > 1
+            && !rows.shape.is_empty()
+        {
+            return None;
+        }
         if op == "Split" {
             return Some(self.split_hosts(a, &hosts));
         }

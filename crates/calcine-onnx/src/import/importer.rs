@@ -68,6 +68,10 @@ pub(crate) struct Importer {
     pub(crate) budget: u128,
     /// The module path of the current node, for parameters without a name.
     pub(crate) scope: String,
+    /// The module that first read a parameter of a layer, and what it is there.
+    first_read: HashMap<ValueId, (String, String)>,
+    /// The paths of parameters in other modules that read them.
+    pub(crate) aliases: Vec<(ValueId, String)>,
 }
 
 /// The attributes of a node.
@@ -147,6 +151,8 @@ impl Importer {
             single_use: HashSet::new(),
             budget,
             scope: String::new(),
+            first_read: HashMap::new(),
+            aliases: Vec::new(),
         }
     }
 
@@ -282,12 +288,14 @@ impl Importer {
         let key =
             |shape: Vec<usize>, transposed: bool| Some((host.name.clone()?, shape, transposed));
         let own_key = key(host.shape.clone(), host.transposed);
-        if let Some(id) = own_key.as_ref().and_then(|key| self.stored.get(key)) {
-            return Ok(*id);
+        if let Some(&id) = own_key.as_ref().and_then(|key| self.stored.get(key)) {
+            self.read_again(id, layer, role);
+            return Ok(id);
         }
         if let [rows, columns] = host.shape[..] {
             let turned = key(vec![columns, rows], !host.transposed);
             if let Some(&id) = turned.and_then(|key| self.stored.get(&key)) {
+                self.read_again(id, layer, role);
                 return Ok(self.permuted(id, &[1, 0]));
             }
         }
@@ -325,6 +333,10 @@ impl Importer {
                 layer,
                 host: own,
             });
+            if !layer.is_empty() {
+                let first = (self.scope.clone(), role.to_owned());
+                self.first_read.insert(id, first);
+            }
             id
         } else {
             let id = self.given("", shape, own.kind(), Source::Constant);
@@ -338,6 +350,19 @@ impl Importer {
             self.stored.insert(key, id);
         }
         Ok(id)
+    }
+
+    /// Records the paths of a parameter that layers of several modules read, in each of these modules.
+    fn read_again(&mut self, id: ValueId, layer: &str, role: &str) {
+        let Some((scope, first)) = self.first_read.get(&id).filter(|_| !layer.is_empty()) else {
+            return;
+        };
+        if *scope == self.scope {
+            return;
+        }
+        let reads = [(scope.as_str(), first.as_str()), (&self.scope, role)];
+        let paths = reads.map(|(scope, role)| (id, format!("{scope}.{role}")));
+        self.aliases.extend(paths);
     }
 
     /// The path of a parameter: the name of the initializer if it has one, otherwise a name in the module of the node.
@@ -370,6 +395,22 @@ impl Importer {
             .unwrap_or_default();
         self.paths.insert(path.clone());
         path
+    }
+
+    /// Gives a weight that has no name in the file the path that its bias tells: `in_proj_weight` beside `in_proj_bias`.
+    pub(crate) fn name_as_bias(&mut self, weight: ValueId, bias: ValueId) {
+        let named = self.graph.value(bias).name.strip_suffix("bias");
+        let Some(wanted) = named.map(|start| format!("{start}weight")) else {
+            return;
+        };
+        let mut parameters = self.parameters.iter();
+        let is_nameless = parameters.any(|parameter| {
+            let name = parameter.host.name.as_deref();
+            parameter.value == weight && name.is_none_or(is_made)
+        });
+        if is_nameless && self.paths.insert(wanted.clone()) {
+            self.graph.values[weight.0].name = wanted;
+        }
     }
 
     /// Adds leading axes of length 1 to a value, so that it has `rank` axes.

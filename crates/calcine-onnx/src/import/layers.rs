@@ -311,6 +311,7 @@ impl Importer {
             _ => Rc::new(host.reshaped(vec![outputs])),
         };
         let bias = self.tensor(&host, "Linear", "bias")?;
+        self.name_as_bias(self.graph.nodes[at].inputs[1], bias);
         self.graph.nodes[at].inputs.push(bias);
         Ok(true)
     }
