@@ -45,6 +45,17 @@ pub enum ThinError {
         /// The groups of the layer, if they are known.
         groups: calcine_params::Groups,
     },
+    /// The plan changes a number that is in the code of a plain model.
+    #[error(
+        "the plan changes the {operation} `{value}`, whose size is in the code of the model, where no plan reaches it: \
+         thin the traced network"
+    )]
+    Code {
+        /// The kind of the operation.
+        operation: &'static str,
+        /// The name of its result in the graph.
+        value: String,
+    },
     /// The share of channels is invalid.
     #[error("the share of channels to remove is {level}: expected a number from 0 to 1")]
     Level {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
-use calcine_graph::{Cut, Graph, ThinningPlan};
+use calcine_graph::{Cut, Graph, Op, ThinningPlan};
 use calcine_params::{Edit, Inventory, Parameter, edit};
 use calcine_trace::AnyTensor;
 
@@ -17,8 +17,12 @@ use crate::error::ThinError;
 /// widths from their tensors: convolutions without groups, linear layers, batch norms, embeddings, parametric ReLUs,
 /// and parameters of the model's own modules. Grouped and depthwise convolutions and group norms store numbers that a
 /// plan cannot change, and are rejected. Attention and recurrent layers store some numbers, too, but consist of linear
-/// layers. Fixed widths in the code of the model (a reshape, a slice) cannot be detected: the forward pass of such a
-/// model fails. A model that is already thinned is returned unchanged.
+/// layers. A model that is already thinned is returned unchanged.
+///
+/// A plan does not reach the numbers in the code of the model either: the channels that it pads with zeros, the bounds of a slice, how
+/// often it repeats something, and the shapes of tensors that it creates. Where thinning changes one of these in the graph, the plan is
+/// rejected, also where the code computes the number from the shape of a tensor, which the graph does not show. A fixed width in
+/// a reshape is the only one that is not detected: the forward pass of such a model panics.
 ///
 /// A plan does not contain the biases that thinning added, nor the values that it added to other biases for
 /// compensation. Therefore, [zero out](crate::zero_out_channels) the channels before thinning, or thin networks without
@@ -28,23 +32,46 @@ use crate::error::ThinError;
 /// # Errors
 ///
 /// If a parameter does not exist, has another length, or belongs to a layer that is rejected: also to a convolution that is not in the
-/// graph, so that its groups are unknown.
+/// graph, so that its groups are unknown. If the plan does not fit the graph, or changes a number in the code of the model.
 ///
 /// # Examples
 ///
 /// ```
+/// use burn::module::Module;
 /// use burn::nn::{Linear, LinearConfig};
-/// use burn::tensor::Device;
-/// use calcine_thin::graph::{Graph, ThinningPlan};
-/// use calcine_thin::in_place;
+/// use burn::tensor::activation::relu;
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_criteria::Norm;
+/// use calcine_thin::{ChannelSelection, PaddingEffect, in_place, thin, zero_out_channels};
+/// use calcine_trace::trace;
 ///
-/// let layer: Linear = LinearConfig::new(4, 3).init(&Device::flex());
-/// let plan: ThinningPlan = serde_json::from_str(
-///     r#"[[{"parameter": "weight", "axis": 0, "length": 4, "keep": [0, 3]}]]"#,
-/// )?;
-/// // A graph without convolutions.
-/// let layer = in_place(layer, &plan, &Graph::default())?;
-/// assert_eq!(layer.weight.dims(), [2, 3]);
+/// #[derive(Module, Debug)]
+/// struct Mlp {
+///     hidden: Linear,
+///     head: Linear,
+/// }
+///
+/// impl Mlp {
+///     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+///         self.head.forward(relu(self.hidden.forward(x)))
+///     }
+/// }
+///
+/// let device = Device::flex();
+/// let model = Mlp {
+///     hidden: LinearConfig::new(8, 16).init(&device),
+///     head: LinearConfig::new(16, 4).init(&device),
+/// };
+/// let network = trace(&model, Tensor::zeros([1, 8], &device), Mlp::forward)?;
+/// let axes = network.graph().axes()?;
+/// let weakest = ChannelSelection::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
+/// let silent = zero_out_channels(network, &axes, weakest)?;
+/// let thinned = thin(silent.clone(), PaddingEffect::KeepBorder)?;
+///
+/// // The model with the zeros of the network, and then without them.
+/// let model = model.load_record(silent.clone().into_record());
+/// let model = in_place(model, &thinned.plan, silent.graph())?;
+/// assert_eq!(model.hidden.weight.dims(), [8, 8]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn in_place<M: Module>(model: M, plan: &ThinningPlan, graph: &Graph) -> Result<M, ThinError> {
@@ -79,7 +106,35 @@ pub fn in_place<M: Module>(model: M, plan: &ThinningPlan, graph: &Graph) -> Resu
         }
         cuts.entry(parameter.id).or_default().push(cut);
     }
+    check_code(plan, graph)?;
     Ok(edit(model, &mut Shorten { cuts }))
+}
+
+/// Refuses a plan that changes numbers of the graph which no parameter shows: they are in the code of the model.
+fn check_code(plan: &ThinningPlan, graph: &Graph) -> Result<(), ThinError> {
+    let thinned = plan.thin(graph)?;
+    let mut nodes = graph.nodes.iter().zip(&thinned.graph.nodes);
+    // The groups of convolutions are numbers of layers.
+    let changed = nodes.find(|(before, after)| {
+        before.op != after.op
+            && !matches!(
+                before.op,
+                Op::Convolution(_) | Op::TransposedConvolution { .. }
+            )
+    });
+    if let Some((node, _)) = changed {
+        return Err(ThinError::Code {
+            operation: node.op.name(),
+            value: graph.value(node.output).name.clone(),
+        });
+    }
+    match thinned.constants.keys().next() {
+        Some((id, _)) => Err(ThinError::Code {
+            operation: "constant",
+            value: graph.value(*id).name.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Whether the layer takes its widths from its tensors.

@@ -111,47 +111,111 @@ fn a_plan_makes_room_for_the_thinned_network_s_record() {
     assert_eq!(difference(&a, &b), 0.0);
 }
 
+/// Two convolutions, one after the other.
+#[derive(Module, Debug)]
+struct Pair {
+    first: Conv2d,
+    second: Conv2d,
+}
+
+impl Pair {
+    fn new(groups: usize) -> Self {
+        let first = Conv2dConfig::new([4, 4], [1, 1]).with_groups(groups);
+        let second = Conv2dConfig::new([4, 3], [1, 1]);
+        let (first, second) = (first.init(&device()), second.init(&device()));
+        Self { first, second }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.second.forward(self.first.forward(x))
+    }
+}
+
+/// The graph of a model whose code has something between the two convolutions.
+fn graph_of(pair: &Pair, between: impl Fn(Tensor<4>) -> Tensor<4> + Clone) -> Graph {
+    let forward = |pair: &Pair, x| pair.second.forward(between(pair.first.forward(x)));
+    let network = trace(pair, numbers([1, 4, 2, 2]), forward);
+    network.unwrap().graph().clone()
+}
+
+/// The plan that keeps two of the outputs of a pair's first layer.
+fn half(parameter: &str, length: usize) -> ThinningPlan {
+    let plan = serde_json::json!([[
+        { "parameter": parameter, "axis": 0, "length": length, "keep": [0, 2] },
+        { "parameter": "first.bias", "axis": 0, "length": 4, "keep": [0, 2] },
+        { "parameter": "second.weight", "axis": 1, "length": 4, "keep": [0, 2] },
+    ]]);
+    serde_json::from_value(plan).unwrap()
+}
+
 #[test]
 fn a_plain_model_that_cannot_follow_says_which_layer() {
-    let grouped = |groups| {
-        Conv2dConfig::new([4, 4], [1, 1])
-            .with_groups(groups)
-            .init(&device())
+    let plan = half("first.weight", 4);
+    let message = |pair: Pair, plan: &ThinningPlan| {
+        let graph = graph_of(&pair, |x| x);
+        in_place(pair, plan, &graph).unwrap_err().to_string()
     };
-    let cut = |parameter: &str, length: usize| -> ThinningPlan {
-        let cut = serde_json::json!([[{
-            "parameter": parameter, "axis": 0, "length": length, "keep": [0, 2],
-        }]]);
-        serde_json::from_value(cut).unwrap()
-    };
-    let graph = |conv: &Conv2d| {
-        let network = trace(conv, numbers([1, 4, 2, 2]), |m, x| m.forward(x));
-        network.unwrap().graph().clone()
-    };
-    let conv: Conv2d = grouped(1);
-    let thinned = in_place(conv.clone(), &cut("weight", 4), &graph(&conv)).unwrap();
-    assert_eq!(thinned.weight.dims(), [2, 4, 1, 1]);
-    let message = |conv: Conv2d, plan: &ThinningPlan| {
-        let graph = graph(&conv);
-        in_place(conv, plan, &graph).unwrap_err().to_string()
-    };
-    let untold = in_place(conv.clone(), &cut("weight", 4), &Graph::default()).unwrap_err();
+    let graph = graph_of(&Pair::new(1), |x| x);
+    let thinned = in_place(Pair::new(1), &plan, &graph).unwrap();
+    assert_eq!(thinned.first.weight.dims(), [2, 4, 1, 1]);
+    assert_eq!(thinned.forward(numbers([2, 4, 3, 3])).dims(), [2, 3, 3, 3]);
+    let untold = in_place(Pair::new(1), &plan, &Graph::default()).unwrap_err();
+    let one_alone: ThinningPlan = serde_json::from_str(
+        r#"[[{ "parameter": "first.weight", "axis": 0, "length": 4, "keep": [0, 2] }]]"#,
+    )
+    .unwrap();
     let rows = [
-        (
-            message(grouped(4), &cut("weight", 4)),
-            "`Conv2d` (groups: 4)",
-        ),
+        (message(Pair::new(4), &plan), "`Conv2d` (groups: 4)"),
         (untold.to_string(), "`Conv2d` (groups: unknown)"),
         (
-            message(conv.clone(), &cut("gamma", 4)),
+            message(Pair::new(1), &half("gamma", 4)),
             "the model has no `gamma`",
         ),
         (
-            message(conv, &cut("weight", 6)),
-            "`weight` is [4, 4, 1, 1]; the plan cuts its axis 0 of length 6",
+            message(Pair::new(1), &half("first.weight", 6)),
+            "`first.weight` is [4, 4, 1, 1]; the plan cuts its axis 0 of length 6",
+        ),
+        (
+            message(Pair::new(1), &one_alone),
+            "first.weight goes, but index 1 of axis 0 of first.bias stays",
         ),
     ];
     for (found, expected) in rows {
         assert!(found.contains(expected), "{found}");
+    }
+}
+
+/// Numbers of channels in the code of a model are out of a plan's reach. Without the refusal, the channels that a padding adds would
+/// stand at other places than in the thinned network.
+#[test]
+fn a_plain_model_whose_code_has_numbers_of_channels_is_refused() {
+    let plan = half("first.weight", 4);
+    let refused = |between: fn(Tensor<4>) -> Tensor<4>| {
+        let pair = Pair::new(1);
+        let graph = graph_of(&pair, between);
+        in_place(pair, &plan, &graph).map_err(|error| error.to_string())
+    };
+    let scaled = |x: Tensor<4>| {
+        let factors = Tensor::from_floats([1.0, 2.0, 3.0, 4.0], &x.device());
+        x * Tensor::<1>::reshape(factors, [1, 4, 1, 1])
+    };
+    let rows: [(&str, fn(Tensor<4>) -> Tensor<4>, Option<&str>); 3] = [
+        ("no number", |x| burn::tensor::activation::relu(x), None),
+        ("a constant of each channel", scaled, Some("constant")),
+        (
+            "a part of the channels",
+            |x| Tensor::cat(vec![x.clone().narrow(1, 2, 2), x.narrow(1, 0, 2)], 1),
+            Some("slice"),
+        ),
+    ];
+    for (name, between, expected) in rows {
+        match (refused(between), expected) {
+            (Ok(_), None) => {}
+            (Err(found), Some(expected)) => assert!(
+                found.starts_with(&format!("the plan changes the {expected} ")),
+                "{name}: {found}"
+            ),
+            (found, _) => panic!("{name}: {:?}", found.map(|_| ())),
+        }
     }
 }
