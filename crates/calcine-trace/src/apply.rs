@@ -1,4 +1,4 @@
-//! Each operation of a graph as Burn's own operation on tensors.
+//! Computes each operation of a graph with Burn's own operation on tensors.
 
 mod images;
 
@@ -13,7 +13,7 @@ use self::images::{adaptive_pool, average_pool, convolution, interpolation, max_
 use crate::order::order;
 use crate::tensor::{AnyTensor, with_kind, with_rank};
 
-/// What is computed of a tensor of any kind and rank, with its type's parameters.
+/// Evaluates an expression for a tensor of any kind and rank, with the parameters of its type.
 macro_rules! of_any_kind {
     ($x:expr, |$own:ident, $D:ident, $K:ident| $body:expr) => {{
         let x: AnyTensor = $x;
@@ -24,8 +24,8 @@ macro_rules! of_any_kind {
     }};
 }
 
-/// The node's result. `shape` is what the graph says it is for this batch, `device` where there is no
-/// operand to tell.
+/// Computes the result of a node. `shape` is the shape of the result for this batch size, and `device` gives the device
+/// for operations without operands.
 pub(crate) fn apply(
     node: &Node,
     operands: Vec<AnyTensor>,
@@ -264,8 +264,9 @@ fn updated(update: Update) -> IndexingUpdateOp {
     }
 }
 
-/// Burn's function has the rank of each operand as a type; these have two: all index axes as one, and all axes of a slice
-/// as one. They are flattened first, because that of ndarray panics for operands that are not contiguous.
+/// Updates slices at positions. Burn's function takes the rank of each operand as a type parameter. The operands are
+/// reshaped to two axes first (all index axes as one, and all axes of a slice as one). They are also made contiguous,
+/// because the function of ndarray panics for operands that are not.
 fn scattered(
     x: AnyTensor,
     indices: AnyTensor,

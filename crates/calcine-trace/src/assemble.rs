@@ -17,10 +17,10 @@ pub(crate) struct Assembled {
     pub(crate) constants: BTreeMap<ValueId, TensorData>,
 }
 
-/// Makes one graph of recordings of the same model, which differ in the size of the batch: two or more, each with its
+/// Creates one graph from two or more recordings of the same model with different batch sizes, each with its
 /// [steps](crate::steps::steps).
 ///
-/// What the first two say of other batches must be what the others are.
+/// The first two recordings define how lengths and numbers depend on the batch size; the other recordings must agree.
 pub(crate) fn assemble(
     recordings: &[Recording],
     all: &[Vec<Step>],
@@ -66,9 +66,9 @@ struct Assembly<'a> {
     recordings: &'a [Recording],
     graph: Graph,
     constants: BTreeMap<ValueId, TensorData>,
-    /// What each recording calls the tensors known so far.
+    /// For each recording, the values of its tensors so far.
     ids: Vec<FxHashMap<TensorId, ValueId>>,
-    /// The parameters known so far, by path.
+    /// The parameters found so far, by path.
     parameters: HashMap<String, ValueId>,
     /// The last layer with parameters, for errors.
     layer: String,
@@ -131,7 +131,7 @@ impl Assembly<'_> {
         Ok(())
     }
 
-    /// The value of an operand, which may be a parameter or constant that was not met before.
+    /// The value of an operand, which may be a parameter or constant that has not been used before.
     fn operand(&mut self, same: &[&TensorIr]) -> Result<ValueId, TraceError> {
         let own = ids(same);
         if self.ids[0].contains_key(&own[0]) {
@@ -150,7 +150,7 @@ impl Assembly<'_> {
             }
             return Ok(twin);
         }
-        // A parameter's numbers are the model's; where the model is made anew, the recording has none.
+        // The numbers of a parameter are those of the model; if the model was created again, the recording has none.
         let stored = self.recordings.iter().zip(&own);
         let stored: Option<Vec<&TensorData>> =
             stored.map(|(r, id)| r.begun.values.get(id)).collect();
@@ -280,7 +280,7 @@ fn shapes<'a>(same: &[&'a TensorIr]) -> Vec<&'a [usize]> {
     same.iter().map(|tensor| &tensor.shape[..]).collect()
 }
 
-/// The extent that has all these lengths, each of them a batch and a length.
+/// The extent that has these lengths; each pair is a batch size and a length.
 fn line(lengths: &[(usize, usize)]) -> Option<Extent> {
     let extent = Extent::between(lengths[0], lengths[1])?;
     let all = lengths
@@ -289,7 +289,7 @@ fn line(lengths: &[(usize, usize)]) -> Option<Extent> {
     all.then_some(extent)
 }
 
-/// The operation that all are, with what the batch changes as a function of it.
+/// The operation that equals all these steps, with numbers that depend on the batch size as functions of it.
 fn agreed(same: &[&Step], batches: &[usize]) -> Option<Op> {
     let first = same[0];
     if same

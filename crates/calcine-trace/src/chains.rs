@@ -1,30 +1,31 @@
-//! Nodes that are computed together: a batch norm, a sum of its result with another, and a rectifier or another clamp.
+//! Nodes that are computed together: a batch norm, an addition to its result, and a ReLU or another clamp.
 
 use calcine_graph::{Arithmetic, Graph, Map, Node, Op, ValueId};
 
-/// A batch norm and the nodes behind it, each of which has its only use in the next.
+/// A batch norm and the nodes that follow it; the result of each is used only by the next.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Chain {
-    /// The nodes before the last one: the norm, if something is behind it, and a sum.
+    /// The nodes before the last one: the norm, if other nodes follow it, and the addition.
     pub(crate) inner: Vec<usize>,
-    /// Which leaf the norm is.
+    /// The index of the norm's leaf.
     pub(crate) leaf: usize,
-    /// What is normalized.
+    /// The input of the norm.
     pub(crate) x: ValueId,
-    /// What is added to the result.
+    /// The value that is added to the result.
     pub(crate) other: Option<ValueId>,
-    /// The bounds of the results: zero and infinity for a rectifier.
+    /// The bounds of the results; zero and infinity for a ReLU.
     pub(crate) ends: Option<[f64; 2]>,
 }
 
-/// The chains of a graph, by the position of the last node.
+/// The chains of a graph, by the index of their last node.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Chains {
     pub(crate) ends: Vec<Option<Chain>>,
 }
 
 impl Chains {
-    /// Those of a graph, of whose nodes some are norms of leaves, and of whose values each is used so often.
+    /// Finds the chains of a graph. `norms` has the leaf of each node that is a norm, and `uses` the number of uses of
+    /// each value.
     pub(crate) fn of(graph: &Graph, norms: &[Option<usize>], uses: &[usize]) -> Self {
         let mut consumers = vec![None; graph.values.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
@@ -32,7 +33,7 @@ impl Chains {
                 consumers[id.0] = Some(index);
             }
         }
-        // The node that a value has its only use in, and which gives a value of the same shape.
+        // The only node that uses a value, if its result has the same shape.
         let next = |id: ValueId| -> Option<(usize, &Node)> {
             let index = consumers[id.0].filter(|_| uses[id.0] == 1)?;
             let node = &graph.nodes[index];
@@ -44,7 +45,7 @@ impl Chains {
         };
         for (index, leaf) in norms.iter().enumerate() {
             let Some(leaf) = *leaf else { continue };
-            // A norm that is used twice moves its statistics in the order of its uses.
+            // A norm that is used twice updates its statistics in the order of its uses.
             let is_shared = norms.iter().filter(|norm| **norm == Some(leaf)).count() > 1;
             let mut chain = Chain {
                 inner: Vec::new(),
@@ -75,7 +76,7 @@ impl Chains {
                 chain.inner.push(end);
                 end = at;
             }
-            // A sum of two norms belongs to the later one; the earlier one is computed alone.
+            // The sum of two norms belongs to the later norm; the earlier one is computed separately.
             if let Some(earlier) = chains.ends[end].take()
                 && let Some(norm) = earlier.inner.first()
             {
@@ -92,7 +93,7 @@ impl Chains {
     }
 }
 
-/// The bounds of a rectifier or of another clamp.
+/// The bounds of a ReLU or of another clamp.
 fn bounds(op: &Op) -> Option<[f64; 2]> {
     match *op {
         Op::Map(Map::Relu) => Some([0.0, f64::INFINITY]),
@@ -110,7 +111,7 @@ mod tests {
     use super::Chain;
     use crate::trace;
 
-    /// Two norms whose results are added, one of them also used elsewhere if so asked, and a rectifier.
+    /// Two norms whose results are added, followed by a ReLU; the result of one norm may also be used elsewhere.
     #[derive(Module, Debug)]
     struct Sum {
         a: BatchNorm,

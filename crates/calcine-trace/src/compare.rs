@@ -1,4 +1,4 @@
-//! Whether a network computes what its model computes.
+//! Checks that a network computes the same outputs as its model.
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use crate::order::has_equal;
 use crate::record::attempt;
 use crate::tensor::{AnyTensor, Tensors, with_rank};
 
-/// How far outputs may be apart, as a share of the largest one: devices choose other kernels for other shapes.
+/// The largest allowed difference, as a share of the largest output: devices choose other kernels for other shapes.
 const SHARE: f64 = 1e-3;
 
-/// Computes the same with both and compares every output, but not the numbers of one that depends on the order of equal elements.
-/// Reads the device.
+/// Runs model and network with the same inputs and compares every output. Of an output that depends on the order of
+/// equal elements, only kind and shape are compared. Reads the device.
 pub(crate) fn agree<M: Module, I: Tensors, O: Tensors>(
     network: &Network,
     model: &M,
@@ -51,12 +51,13 @@ pub(crate) fn agree<M: Module, I: Tensors, O: Tensors>(
     Ok(())
 }
 
-/// Finds what depends on the order of equal elements: Burn's functions leave it open, so the model may have another.
+/// Finds the values that depend on the order of equal elements. Burn's functions leave that order open, so the model
+/// may have another one.
 struct Ties<'a> {
     network: &'a Network,
-    /// Of each value, whether it depends on such an order.
+    /// For each value, whether it depends on such an order.
     open: Vec<bool>,
-    /// The tensors that are sorted, as far as they are known.
+    /// The tensors that are sorted, if they are known.
     sorted: HashMap<ValueId, Option<AnyTensor>>,
 }
 
@@ -98,7 +99,8 @@ impl<'a> Ties<'a> {
     }
 }
 
-/// Whether the node gives the elements of its operand in order, which are the same in each order of equal ones.
+/// Whether the node returns the elements of its operand in sorted order, which is the same for every order of equal
+/// elements.
 fn is_sorted(graph: &Graph, node: &Node) -> bool {
     let Op::Gather(along) = node.op else {
         return false;
@@ -110,7 +112,8 @@ fn is_sorted(graph: &Graph, node: &Node) -> bool {
     })
 }
 
-/// In what the first differs from the second, if it does; in kind and shape alone if its numbers are `open`.
+/// The difference between the two tensors, if there is one; only of kind and shape if the order of its elements is
+/// `open`.
 fn difference(found: AnyTensor, expected: AnyTensor, open: bool) -> Option<String> {
     if (found.kind(), found.shape()) != (expected.kind(), expected.shape()) {
         let described = |tensor: &AnyTensor| format!("{:?} {:?}", tensor.kind(), tensor.shape());

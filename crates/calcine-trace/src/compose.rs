@@ -1,4 +1,4 @@
-//! Recorded operations that are several of a graph's.
+//! Recorded operations that correspond to several operations of a graph.
 
 use burn::backend::ir::{
     ActivationOperationIr, BaseOperationIr, GatherNdOpIr, NumericOperationIr, OperationIr,
@@ -13,16 +13,16 @@ use crate::step::{Ids, Step, range};
 ///
 /// | operation | steps |
 /// |---|---|
-/// | maximum and its index | the maximum; the index of the largest |
-/// | minimum and its index | the minimum; the index of the largest of the negated |
-/// | index of the smallest | the index of the largest of the negated |
-/// | softmin | the softmax of the negated |
-/// | sum over several axes | the sum over one axis after the other |
-/// | elements at positions along several axes | the position in these axes as one; the elements there |
-/// | elements in order, the largest few | their positions in order; the elements there |
-/// | update of elements along an axis, or at positions along several | the same, of floats and integers |
-/// | update of what a selection takes | the axis as the first; the update of its slices; the axis where it was |
-/// | assignment to a slice | what stands before, the new part and what stands behind, one after the other |
+/// | maximum and its index | the maximum; the index of the largest element |
+/// | minimum and its index | the minimum; the index of the largest negated element |
+/// | index of the smallest element | the index of the largest negated element |
+/// | softmin | the softmax of the negated elements |
+/// | sum over several axes | the sums over one axis after another |
+/// | elements at positions along several axes | the index into these axes flattened into one; the elements at these indices |
+/// | sorted elements, the k largest elements | their indices in sorted order; the elements at these indices |
+/// | scatter along an axis, or at positions along several axes | the same operation, for floats and integers |
+/// | update of selected slices | the axis moved to the front; the update of its slices; the axis moved back |
+/// | assignment to a slice | the concatenation of the part before the slice, the new values, and the part after it |
 pub(crate) fn composed(operation: &OperationIr, ids: &mut Ids) -> Option<Vec<Step>> {
     use NumericOperationIr as Numeric;
     match operation {
@@ -101,7 +101,7 @@ pub(crate) fn composed(operation: &OperationIr, ids: &mut Ids) -> Option<Vec<Ste
     }
 }
 
-/// Along which axis elements are put in order, and how.
+/// The axis along which elements are sorted, and the direction.
 struct Order {
     axis: usize,
     descending: bool,
@@ -120,7 +120,7 @@ impl Order {
         Step::of(op, [x], out)
     }
 
-    /// As many elements as the output has places, whose positions may be asked for too.
+    /// The sorted elements, as many as the output has places, and their positions if they are used too.
     fn elements(
         &self,
         x: &TensorIr,
@@ -148,7 +148,7 @@ fn update(update: IndexingUpdateOp) -> Update {
     }
 }
 
-/// The slices of an axis at the selected positions, each of which a slice of the values updates.
+/// Updates the slices of an axis at the selected positions with the slices of the values.
 fn selected(operation: &SelectAssignOpIr, ids: &mut Ids) -> Vec<Step> {
     let SelectAssignOpIr {
         tensor,
@@ -182,7 +182,8 @@ fn selected(operation: &SelectAssignOpIr, ids: &mut Ids) -> Vec<Step> {
     steps
 }
 
-/// The first axes as one, from which the elements are selected: index `i, j, …` is position `i · stride + j · stride + …`.
+/// Flattens the first axes into one, from which the elements are selected: index `i, j, …` is position `i · stride + j
+/// · stride + …`.
 fn gathered(operation: &GatherNdOpIr, ids: &mut Ids) -> Option<Vec<Step>> {
     let GatherNdOpIr { data, indices, out } = operation;
     let (shape, index) = (data.shape.to_vec(), indices.shape.to_vec());
@@ -251,7 +252,7 @@ fn sums(x: &TensorIr, axes: &[usize], out: &TensorIr, ids: &mut Ids) -> Vec<Step
     steps
 }
 
-/// The axes that the slice takes a part of, one within the other; only for slices that leave nothing out.
+/// Replaces a slice, one axis within the other. Only for slices with a step of one.
 fn assigned(operation: &SliceAssignOpIr, ids: &mut Ids) -> Option<Vec<Step>> {
     let shape = operation.tensor.shape.to_vec();
     let ranges = operation.ranges.iter().zip(&shape);

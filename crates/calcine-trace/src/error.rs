@@ -4,29 +4,29 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TraceError {
-    /// The sample has another number of tensors, or tensors of another rank or kind, than the forward
-    /// pass takes, or none along its batch axis.
+    /// The sample does not fit the forward pass: it has another number of tensors, tensors of another rank or kind, or
+    /// no element along the batch axis.
     #[error(
         "the sample does not fit: the forward pass takes {expected}, at least one along the first axis"
     )]
     Sample {
-        /// What would fit.
+        /// The tensors that the forward pass takes.
         expected: String,
     },
     /// Burn could not record the forward pass.
     #[error("the forward pass cannot be recorded: {0}")]
     Capture(String),
-    /// Operations that no graph has a counterpart for: all that the outputs depend on.
+    /// Operations that outputs depend on and that a graph cannot represent; all of them are listed.
     #[error("{}", listed(.0))]
     Operations(Vec<Untraceable>),
-    /// The forward pass does another thing for another batch.
+    /// The forward pass does something else for another batch size.
     #[error(
         "at `{layer}` the forward pass does one thing for a batch of {} and another for a batch of {}: {what}",
         .batches.first().copied().unwrap_or_default(),
         rest(.batches)
     )]
     Batch {
-        /// The nearest layer before it; empty before the first.
+        /// The nearest layer before the difference; empty if it is before the first layer.
         layer: String,
         /// The sizes of the batches that were recorded.
         batches: Vec<usize>,
@@ -36,21 +36,21 @@ pub enum TraceError {
     /// The model's own code panicked.
     #[error("the forward pass panicked: {message}{}", advice(.message))]
     Panic {
-        /// What it said.
+        /// The message of the panic.
         message: String,
     },
-    /// The network does not compute what the model computes of the sample: its code does something that no recording shows.
+    /// The outputs of network and model differ for the sample: the model's code does something that no recording shows.
     #[error(
-        "the network does not compute what the model computes of the sample: output {output} {what}; what Rust \
+        "the outputs of network and model differ for the sample: output {output} {what}; what Rust code \
          decides or draws in the forward pass must be the same in every pass"
     )]
     SampleDiffers {
-        /// Which of the outputs, from 0.
+        /// The index of the output, from 0.
         output: usize,
         /// The difference.
         what: String,
     },
-    /// The network that came of the recordings contradicts itself.
+    /// The recordings give a graph that is not valid.
     #[error("the recordings do not make a network: {0}")]
     Graph(#[from] calcine_graph::GraphError),
     /// The momentum of a batch norm cannot be measured.
@@ -61,27 +61,27 @@ pub enum TraceError {
     Momentum {
         /// The path of the norm.
         layer: String,
-        /// Why.
+        /// The reason.
         problem: String,
     },
-    /// A parameter that Burn shows to no visitor of floats.
+    /// A parameter of a rank that no network supports.
     #[error("the parameter `{path}` has rank {rank}; a network holds ranks 1 to 6")]
     Parameter {
-        /// Its path.
+        /// The path of the parameter.
         path: String,
-        /// Its rank.
+        /// The rank of the parameter.
         rank: usize,
     },
 }
 
-/// An operation that no graph has a counterpart for, and where it stands.
+/// An operation that a graph cannot represent, and its place in the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Untraceable {
-    /// What Burn calls it, in backticks.
+    /// Burn's name of the operation, in backticks.
     pub op: String,
-    /// The nearest layer before it; empty before the first.
+    /// The nearest layer before the operation; empty if it is before the first layer.
     pub layer: String,
-    /// The shape of its result.
+    /// The shape of the result.
     pub shape: Vec<usize>,
 }
 
@@ -108,99 +108,99 @@ fn rest(batches: &[usize]) -> String {
     others.join(" or ")
 }
 
-/// What may help against a panic of the model's own code.
+/// Advice that may help against a panic of the model's own code.
 fn advice(message: &str) -> &'static str {
     if message.contains("no concrete value") || message.contains("no initialized value") {
-        return "; a recording has no values: what depends on one is `mask_where`, or is traced for each case alone";
+        return "; a recording has no values: use `mask_where` for what depends on a value, or trace each case separately";
     }
     if message.contains("device") || message.contains("backend") || message.contains("Cannot move")
     {
-        return "; if the model keeps a device in a field, `trace_made` makes it on the device that records";
+        return "; if the model keeps a device in a field, use `trace_made`, which creates the model on the device that records";
     }
     ""
 }
 
-/// Why a network cannot take these inputs, or give these outputs.
+/// Why a network cannot compute outputs for these inputs, or return them as the requested tensors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError {
-    /// Another number of tensors.
+    /// The number of tensors is wrong.
     #[error("the network takes {expected} tensors, not {given}")]
     Inputs {
-        /// How many it takes.
+        /// The number of inputs of the network.
         expected: usize,
-        /// How many were given.
+        /// The number of tensors that were given.
         given: usize,
     },
-    /// A tensor of another shape or kind.
+    /// A tensor has the wrong shape or kind.
     #[error("`{input}` is {given}; the network takes {expected}, where B is the batch")]
     Input {
-        /// The input's name.
+        /// The name of the input.
         input: String,
-        /// Kind and shape that were given.
+        /// The kind and the shape that were given.
         given: String,
-        /// Kind and shape that would fit.
+        /// The kind and the shape that would fit.
         expected: String,
     },
-    /// An operation failed on the given values: an index beyond the end, or a tensor on another device.
+    /// An operation failed for the given values: an index is out of range, or a tensor is on another device.
     #[error("`{node}` cannot be computed: {message}")]
     Operation {
-        /// The node.
+        /// The name of the node.
         node: String,
-        /// What Burn says.
+        /// Burn's message.
         message: String,
     },
-    /// The caller asked for other tensors than the network gives.
+    /// The outputs of the network are not the tensors that the caller asked for.
     #[error("the network gives {given}, not {asked}")]
     Outputs {
-        /// Kinds and shapes.
+        /// The kinds and shapes of the outputs.
         given: String,
-        /// What was asked for.
+        /// The kinds and ranks that the caller asked for.
         asked: String,
     },
 }
 
-/// Why a network cannot have another graph.
+/// Why a network cannot be rewritten with another graph.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RewriteError {
-    /// The graph contradicts itself.
+    /// The graph is not valid.
     #[error(transparent)]
     Graph(#[from] calcine_graph::GraphError),
-    /// A tensor of a rank that no network computes with.
+    /// A tensor has a rank that no network supports.
     #[error("`{path}` has rank {rank}; a network computes with ranks 1 to 6")]
     Rank {
-        /// The value's name.
+        /// The name of the value.
         path: String,
-        /// Its rank.
+        /// The rank of the tensor.
         rank: usize,
     },
-    /// A tensor of another kind than the graph says.
-    #[error("`{path}` is not of the kind that the graph says; parameters are floats")]
+    /// A tensor has another kind than its value in the graph.
+    #[error("`{path}` is not of the kind that the graph defines; parameters are floats")]
     Kind {
-        /// The parameter's path, or the constant's name.
+        /// The path of the parameter, or the name of the constant.
         path: String,
     },
-    /// The graph has a parameter that the network has not.
-    #[error("the graph has a parameter `{path}`, and the network has none of that path")]
+    /// The graph has a parameter that the network does not have.
+    #[error("the graph has the parameter `{path}`, which the network does not have")]
     Missing {
-        /// The parameter's path.
+        /// The path of the parameter.
         path: String,
     },
-    /// A parameter is added under the path of another.
-    #[error("`{path}` is a parameter of the network already")]
+    /// The path of an added parameter is already used.
+    #[error("`{path}` is already a parameter of the network")]
     Taken {
         /// The path.
         path: String,
     },
-    /// A tensor has another shape than the graph says.
-    #[error("`{path}` has shape {found:?}; the graph says {expected:?}")]
+    /// A tensor has another shape than its value in the graph.
+    #[error("`{path}` has shape {found:?}, but {expected:?} in the graph")]
     Shape {
-        /// The parameter's path, or the constant's name.
+        /// The path of the parameter, or the name of the constant.
         path: String,
-        /// What the tensor has.
+        /// The shape of the tensor.
         found: Vec<usize>,
-        /// What the graph says.
+        /// The shape in the graph.
         expected: Vec<usize>,
     },
 }

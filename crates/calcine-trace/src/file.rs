@@ -16,53 +16,53 @@ use crate::leaf::{Held, Leaf, Leaves, Step, joined, path};
 use crate::network::Network;
 use crate::tensor::{AnyTensor, with_rank};
 
-/// What stands in the name of a constant, and in no path of a parameter.
+/// A character in the names of stored constants that does not occur in paths of parameters.
 const OWN: char = ':';
 
-/// Why a network could not be written or read.
+/// Why a network file could not be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkFileError {
-    /// The file system.
+    /// The file could not be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Not a safetensors file.
-    #[error("no safetensors file: {0}")]
+    /// The file is not a safetensors file.
+    #[error("not a safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
-    /// A safetensors file without a network: weights alone.
-    #[error("the file's metadata has no `{NETWORK_KEY}`: it holds tensors and no network")]
+    /// A safetensors file without a network, which contains only weights.
+    #[error("the file's metadata has no `{NETWORK_KEY}`: it contains tensors, but no network")]
     NoNetwork,
-    /// A network whose description is malformed, or of a version that this one does not know.
+    /// The description of the network is malformed, or of a version that this one does not support.
     #[error("the file's network is not of format {NETWORK_FORMAT}: {0}")]
     Description(String),
-    /// A tensor is missing or of another type.
+    /// A tensor is missing or has another type.
     #[error("the tensor `{name}` {problem}")]
     Tensor {
-        /// Its name.
+        /// The name of the tensor.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the tensor.
         problem: String,
     },
     /// The tensors do not fit the graph.
     #[error(transparent)]
     Unfit(#[from] RewriteError),
-    /// The graph contradicts itself.
+    /// The graph is not valid.
     #[error(transparent)]
     Graph(#[from] calcine_graph::GraphError),
 }
 
 impl Network {
-    /// The network as one safetensors file: its parameters under their paths, its constants as `constant:5` with their
-    /// place among the graph's values, and in the metadata the graph.
+    /// The network as one safetensors file: its parameters under their paths, its constants as `constant:5`, where 5 is
+    /// the index among the values of the graph, and the graph in the metadata.
     ///
-    /// A field of a model is a word or a number, so that no path has a colon.
+    /// Paths of parameters contain no colons, because they consist of names and numbers.
     ///
-    /// The file needs no code of the model to be loaded, and whoever reads safetensors finds the weights in
-    /// it. Equal networks give equal bytes. Reads the device once.
+    /// The file can be loaded without the code of the model, and any program that reads safetensors finds the weights
+    /// in it. Equal networks give equal bytes. Reads the device once.
     ///
     /// # Errors
     ///
-    /// If safetensors cannot hold the tensors, or if a path has a colon or is that of two parameters.
+    /// If safetensors cannot store the tensors, if a path contains a colon, or if two parameters have the same path.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NetworkFileError> {
         let network = self.valid();
         let inventory = Inventory::from_module(&network);
@@ -110,12 +110,12 @@ impl Network {
         Ok(safetensors::serialize(views, Some(metadata))?)
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote. Parameters are trainable if the device is on autodiff;
-    /// their ids are new, and those that were frozen are not, but for batch norms.
+    /// Reads the result of [`to_bytes`](Self::to_bytes). Parameters are trainable if the device has autodiff, and get
+    /// new ids. Frozen parameters become trainable, except for those of batch norms.
     ///
     /// # Errors
     ///
-    /// If the bytes hold no network, or one whose tensors do not fit its graph.
+    /// If the bytes contain no network, or one whose tensors do not fit its graph.
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, NetworkFileError> {
         let description = Description::<Vec<Step>>::from_bytes(bytes)?;
         let file = SafeTensors::deserialize(bytes)?;
@@ -130,7 +130,7 @@ impl Network {
             let path = path(&walk);
             let tensor = loaded(&file, &path, device)?;
             let held = Held::new(tensor)
-                .ok_or_else(|| wrong(&path, "is of a kind or rank that no parameter has"))?;
+                .ok_or_else(|| wrong(&path, "has a kind or rank that no parameter can have"))?;
             leaves.push(Leaf { walk, held });
         }
         let switches = description
@@ -151,7 +151,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Writes [`to_bytes`](Self::to_bytes) to a file, atomically (see [`calcine_files::write()`]).
+    /// Writes the result of [`to_bytes`](Self::to_bytes) to a file, atomically (see [`calcine_files::write()`]).
     ///
     /// # Errors
     ///
@@ -165,7 +165,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, holds no network, or one whose tensors do not fit its graph.
+    /// If the file cannot be read, contains no network, or contains one whose tensors do not fit its graph.
     pub fn load(file: &Path, device: &Device) -> Result<Self, NetworkFileError> {
         Self::from_bytes(&std::fs::read(file)?, device)
     }
@@ -183,7 +183,7 @@ impl From<FileError> for NetworkFileError {
     }
 }
 
-/// Whether each path is one parameter's, and no constant's name.
+/// Checks that no two parameters have the same path, and that no path could be the name of a constant.
 fn distinct<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), NetworkFileError> {
     let mut seen = HashSet::new();
     for path in paths {
@@ -191,7 +191,7 @@ fn distinct<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), NetworkFileE
             return Err(wrong(path, "is a parameter whose path has a colon"));
         }
         if !seen.insert(path) {
-            return Err(wrong(path, "is two parameters"));
+            return Err(wrong(path, "is the path of two parameters"));
         }
     }
     Ok(())
@@ -235,5 +235,5 @@ fn loaded(
         Numbers::Bools(numbers) => TensorData::new(numbers, array.shape),
     };
     let tensor = AnyTensor::from_data(data, kind, device);
-    tensor.ok_or_else(|| wrong(name, "has a rank that no tensor of a network has"))
+    tensor.ok_or_else(|| wrong(name, "has a rank that no tensor of a network can have"))
 }

@@ -9,17 +9,17 @@ use calcine_graph::ElementKind;
 use crate::error::{RewriteError, TraceError};
 use crate::tensor::AnyTensor;
 
-/// One element of a path, with the type of the module that it is a field of.
+/// One element of a path, with the type of the module whose field it is.
 pub(crate) type Step = (String, String);
 
-/// A parameter of a network, or the four of a batch norm, and where it stands in the model.
+/// A parameter of a network, or the four of a batch norm, with its path in the model.
 #[derive(Clone)]
 pub(crate) struct Leaf {
     pub(crate) walk: Vec<Step>,
     pub(crate) held: Held,
 }
 
-/// What a leaf holds.
+/// The content of a leaf.
 #[derive(Clone)]
 pub(crate) enum Held {
     Rank1(Param<Tensor<1>>),
@@ -28,11 +28,11 @@ pub(crate) enum Held {
     Rank4(Param<Tensor<4>>),
     Rank5(Param<Tensor<5>>),
     Rank6(Param<Tensor<6>>),
-    /// Burn's own layer: what it does in training is what the original did.
+    /// Burn's own layer, so that training has the same effect as in the original model.
     Norm(Box<BatchNorm>),
 }
 
-/// The same for whatever a leaf holds.
+/// Evaluates the same expression for every variant of [`Held`].
 macro_rules! with_held {
     ($held:expr, $module:ident => $body:expr) => {
         match $held {
@@ -69,7 +69,7 @@ impl Held {
         param: &Param<Tensor<D>>,
         path: &str,
     ) -> Result<Self, TraceError> {
-        // The same parameter under its rank's own type, with all that Burn keeps beside the value.
+        // The same parameter with its rank as a type, and with everything that Burn stores besides the value.
         let any: &dyn Any = param;
         macro_rules! held {
             ($variant:ident, $rank:literal) => {
@@ -89,7 +89,7 @@ impl Held {
             })
     }
 
-    /// With other tensors in place of its own; ids, and whether they are trained, stay. A tensor keeps its rank.
+    /// Replaces the tensors by others of the same rank; ids, and whether they are trained, do not change.
     pub(crate) fn replaced(self, mut change: impl FnMut(Part, AnyTensor) -> AnyTensor) -> Self {
         macro_rules! replaced {
             ($variant:ident, $param:expr) => {
@@ -135,12 +135,12 @@ impl Held {
         }
     }
 
-    /// A parameter to be trained, with a new id; `None` if no parameter is of such a kind and rank.
+    /// A trainable parameter with a new id; `None` if a parameter cannot have this kind or rank.
     pub(crate) fn new(value: AnyTensor) -> Option<Self> {
         Self::stored(value, true)
     }
 
-    /// A parameter with a new id, trained or not; `None` if no parameter is of such a kind and rank.
+    /// A parameter with a new id, trainable or not; `None` if a parameter cannot have this kind or rank.
     pub(crate) fn stored(value: AnyTensor, trained: bool) -> Option<Self> {
         if value.kind() != ElementKind::Float {
             return None;
@@ -163,7 +163,8 @@ impl Held {
         })
     }
 
-    /// Whether an optimizer trains it; Burn keeps this where there is no tape, and tells it where there is one.
+    /// Whether an optimizer trains the parameter. Burn stores this on devices without autodiff, but reports it only
+    /// with autodiff.
     pub(crate) fn is_trained(&self) -> bool {
         macro_rules! trained {
             ($param:expr) => {
@@ -181,7 +182,7 @@ impl Held {
         }
     }
 
-    /// The id of the parameter that a part is; `None` of running statistics.
+    /// The id of the parameter of this part; `None` for running statistics.
     pub(crate) fn id(&self, part: Part) -> Option<ParamId> {
         match (self, part) {
             (Self::Norm(norm), Part::Gamma) => Some(norm.gamma.id),
@@ -196,8 +197,7 @@ impl Held {
         }
     }
 
-    /// The tensor of a part: the only one, or of a batch norm `gamma`, `beta`, `running_mean` or
-    /// `running_var`.
+    /// The tensor of a part: the only one, or `gamma`, `beta`, `running_mean` or `running_var` of a batch norm.
     pub(crate) fn part(&self, part: Part) -> AnyTensor {
         match (self, part) {
             (Self::Norm(norm), Part::Gamma) => norm.gamma.val().into(),
@@ -215,13 +215,13 @@ impl Held {
     }
 }
 
-/// The same numbers as a leaf of the tape, whatever they were computed from.
+/// The same numbers as a leaf of the autodiff tape, detached from what they were computed from.
 fn leaf_of<const D: usize>(value: AnyTensor) -> Tensor<D> {
     let value: Tensor<D> = value.of();
     value.detach().set_require_grad(false)
 }
 
-/// The id of a running state, which Burn shows to visitors only.
+/// The id of a running statistic, which only visitors can see.
 fn state_id(state: &RunningState<Tensor<1>>) -> ParamId {
     #[derive(Default)]
     struct Id(Option<ParamId>);
@@ -235,13 +235,13 @@ fn state_id(state: &RunningState<Tensor<1>>) -> ParamId {
     id.0.unwrap_or_default()
 }
 
-/// The dotted path of a walk.
+/// The dotted path of these elements.
 pub(crate) fn path(walk: &[Step]) -> String {
     let names: Vec<&str> = walk.iter().map(|(name, _)| name.as_str()).collect();
     names.join(".")
 }
 
-/// Which tensor of a leaf.
+/// One of the tensors of a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Whole,
@@ -256,12 +256,13 @@ impl Leaf {
         path(&self.walk)
     }
 
-    /// Whether it is a batch norm that takes no part in training, also if it is not in training now.
+    /// Whether this is a batch norm that is excluded from training, even if the model is not being trained at the
+    /// moment.
     pub(crate) fn is_frozen_norm(&self) -> bool {
         matches!(&self.held, Held::Norm(norm) if !norm.training.clone().train().is_enabled())
     }
 
-    /// The walk to each part.
+    /// The elements of the path of each part.
     pub(crate) fn walks(&self) -> Vec<Vec<Step>> {
         match &self.held {
             Held::Norm(_) => ["gamma", "beta", "running_mean", "running_var"]
@@ -275,13 +276,13 @@ impl Leaf {
         }
     }
 
-    /// The type of the layer that a parameter belongs to, without Burn's `Struct:`.
+    /// The type of the layer that a parameter belongs to, without Burn's prefix `Struct:`.
     pub(crate) fn layer(&self) -> &str {
         let owner = self.walk.last().map_or("", |(_, owner)| owner.as_str());
         owner.split_once(':').map_or(owner, |(_, name)| name)
     }
 
-    /// The parts and their paths.
+    /// The parts with their paths.
     pub(crate) fn parts(&self) -> Vec<(Part, String)> {
         let path = self.path();
         match &self.held {
@@ -302,24 +303,24 @@ impl Leaf {
     }
 }
 
-/// A vector that a rewritten graph has as a parameter, and the model had not.
+/// A vector that is a parameter of a rewritten graph, and was not one of the model.
 #[derive(Debug, Clone)]
 pub struct AddedParameter {
-    /// Its path: `conv2.bias`.
+    /// The path of the parameter, such as `conv2.bias`.
     pub path: String,
-    /// A parameter of the same layer, which it follows: `conv2.weight`.
+    /// The path of a parameter of the same layer, after which it is inserted, such as `conv2.weight`.
     pub after: String,
-    /// Its values.
+    /// The values of the parameter.
     pub value: Tensor<1>,
 }
 
-/// The leaves of a model, in its order.
+/// The leaves of a model, in the order of the model.
 #[derive(Clone, Default)]
 pub(crate) struct Leaves(pub(crate) Vec<Leaf>);
 
 impl Leaves {
-    /// Those of a model. Values, ids and whether they are trained stay; running statistics are copied, so
-    /// that neither side moves the other's.
+    /// Collects the leaves of a model. Values, ids and whether they are trained do not change; running statistics are
+    /// copied, so that model and network do not update each other's.
     pub(crate) fn of<M: Module>(model: &M) -> Result<Self, TraceError> {
         let mut collector = Collector::default();
         model.clone().materialize().visit(&mut collector);
@@ -367,7 +368,7 @@ impl Leaves {
         Self(leaves)
     }
 
-    /// Puts a vector behind a parameter of its layer, to be trained as that is.
+    /// Inserts a vector after a parameter of its layer; it is trained if that parameter is.
     pub(crate) fn insert(&mut self, added: AddedParameter) -> Result<(), RewriteError> {
         let Some(at) = self.0.iter().position(|leaf| leaf.path() == added.after) else {
             return Err(RewriteError::Missing { path: added.after });
@@ -391,7 +392,7 @@ impl Leaves {
         Ok(())
     }
 
-    /// All leaves through a change that keeps what they are.
+    /// Applies a change to all leaves that keeps their kind.
     fn each(self, change: impl Fn(Held) -> Held) -> Self {
         let leaves = self.0.into_iter().map(|leaf| Leaf {
             walk: leaf.walk,
@@ -440,12 +441,12 @@ impl Leaves {
     }
 }
 
-/// Where a visitor of leaves stands.
+/// The current position of a visitor of leaves.
 #[derive(Default)]
 struct Walk(Vec<Step>);
 
 impl Walk {
-    /// What is left, innermost first, and what is entered on the way to another place.
+    /// The modules to leave, innermost first, and the modules to enter, to reach another position.
     fn to(&mut self, place: &[Step]) -> (Vec<Step>, Vec<Step>) {
         let shared = self.0.iter().zip(place).take_while(|(a, b)| a == b).count();
         let mut left = self.0.split_off(shared);
@@ -460,9 +461,9 @@ impl Walk {
 struct Collector {
     walk: Vec<Step>,
     leaves: Vec<Leaf>,
-    /// Parameters that were met; one that is met again is the same.
+    /// Parameters that have been visited; a parameter that is visited again is shared.
     seen: HashSet<ParamId>,
-    /// The switches of batch norms, by the norms' paths.
+    /// The training flags of batch norms, by the paths of the norms.
     training: HashMap<String, Param<Flag>>,
     error: Option<TraceError>,
 }
@@ -496,7 +497,7 @@ impl ModuleVisitor for Collector {
     }
 }
 
-/// Puts the four parameters of each batch norm together.
+/// Combines the four parameters of each batch norm.
 pub(crate) fn joined(leaves: Vec<Leaf>, training: &HashMap<String, Param<Flag>>) -> Vec<Leaf> {
     let mut joined: Vec<Leaf> = Vec::with_capacity(leaves.len());
     let mut leaves = leaves.into_iter().peekable();
@@ -524,7 +525,7 @@ pub(crate) fn joined(leaves: Vec<Leaf>, training: &HashMap<String, Param<Flag>>)
     joined
 }
 
-/// The batch norm of these parts, with Burn's defaults for what parameters do not tell.
+/// The batch norm with these parts, and with Burn's defaults for everything that is not a parameter.
 fn norm(parts: &[Leaf], training: Option<&Param<Flag>>) -> Option<BatchNorm> {
     let part = |name: &str| {
         let leaf = parts
@@ -535,7 +536,7 @@ fn norm(parts: &[Leaf], training: Option<&Param<Flag>>) -> Option<BatchNorm> {
             _ => None,
         }
     };
-    // A statistic is no leaf of the tape, whatever its file made of it.
+    // A statistic is not a leaf of the autodiff tape, even if it was loaded as one.
     let state = |param: Param<Tensor<1>>| {
         let id = param.id;
         RunningState::with_id(id, param.val().detach().set_require_grad(false))

@@ -12,8 +12,8 @@
 //! |---|---|
 //! | [`trace`], [`trace_made`] | records a forward pass as a network |
 //! | [`Network`] | the graph and the parameters of the model: a Burn module that computes the same |
-//! | [`Network::run`] | a forward pass in which every result can be observed or replaced |
-//! | [`Network::from_parts`], [`NewParameter`] | creates a network from a graph and tensors, for example of a file |
+//! | [`Network::run`] | executes a forward pass in which every result can be observed or replaced |
+//! | [`Network::from_parts`], [`NewParameter`] | creates a network from a graph and tensors, for example from a file |
 //! | [`Network::rewritten`], [`NetworkTensor`], [`AddedParameter`] | replaces the graph and the tensors of a network |
 //! | [`Network::save`], [`Network::load`] | writes and reads one safetensors file |
 //! | [`evaluate`], [`try_compute`] | executes the operation of one node on tensors; returns an error where Burn panics |
@@ -77,27 +77,29 @@ pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does with the sample, and returns a network with the model's parameters.
 ///
-/// The pass is recorded on Burn's capture device, which computes nothing, for batches of two, of three, and of a prime
-/// number that is larger than any axis in the first two recordings; each batch repeats the first element of the sample.
-/// What differs between the first two recordings is assumed to be a function of the batch size, which the third must
-/// confirm. Then model and network compute the sample, and its first element alone, and must agree: either the network
+/// The pass is recorded three times on Burn's capture device, which computes nothing: for batches of two, of three, and
+/// of a prime number that is larger than any axis in the first two recordings. Each batch repeats the first element of
+/// the sample. Lengths and numbers that differ between the first two recordings are assumed to be functions of the
+/// batch size, which the third recording must confirm. Then the outputs of model and network are compared, for the
+/// whole sample and for its first element alone: either the network is equivalent to the model, or `trace` returns an
+/// error with the reason.
 /// is equivalent to the model, or `trace` returns an error with the reason.
 ///
-/// For this comparison, the parameters of the model are copied to the host. The network has its own copies: training
-/// one does not change the other. They keep their paths, their ids, and whether they are trained. The sample can be on
-/// any device, including an autodiff device.
+/// For this comparison, the parameters of the model are copied to the host. The network has its own copies of the
+/// parameters: training one does not change the other. The copies keep their paths, their ids, and whether they are
+/// trained. The sample can be on any device, including an autodiff device.
 ///
-/// Sorting orders equal elements by their positions and reads the device for that; Burn's own functions leave their
-/// order open. Outputs that depend on the order of elements that are equal in the sample are therefore not compared
+/// Sorting orders equal elements by their positions, and reads the device for that; Burn's own functions do not define
+/// this order. Therefore, outputs that depend on the order of elements that are equal in the sample are not compared
 /// with those of the model.
 ///
-/// The momentum of batch norms is measured: the model runs once with the first element of the sample on its device with autodiff, where its
-/// batch norms train and everything else is as in evaluation. The running statistics of the model stay as they are. The measured
-/// number is exact if it has few decimals, and otherwise within 1e-7.
+/// The momentum of batch norms is measured: the model runs once with the first element of the sample on its device with
+/// autodiff, with its batch norms in training mode and everything else as in evaluation mode. The running statistics of
+/// the model do not change. The measured number is exact if it has few decimals, and otherwise accurate to 1e-7.
 ///
-/// Burn records no dropout without autodiff, so a network has none. Decisions of Rust code are recorded as they were
-/// made for the sample: the recurrent layers of Burn have as many steps as the sample is long, and branches that are
-/// taken for other values are not recorded.
+/// Without autodiff, Burn records no dropout, so a network contains none. Decisions of Rust code are recorded as they
+/// are made for the sample: the recurrent layers of Burn have as many steps as the sample is long, and branches that
+/// are taken for other values are not recorded.
 ///
 /// Names are unique among inputs, nodes, constants and parameters. Layers and parameters have the paths of the model;
 /// if a generated name (`input`, `conv1.relu`, or `conv1_2` for the second use of a layer) already exists, it is
@@ -105,29 +107,30 @@ pub use tensor::{AnyTensor, Tensors};
 ///
 /// # Errors
 ///
-/// If operations have no counterpart in a graph (all of them are named), if the sample does not fit, if the pass does another
-/// thing for another batch, reads a value, draws a number or panics, or if network and model give different outputs; or if the momentum of a batch norm that
-/// trains cannot be measured. A model that keeps a device in a field needs [`trace_made`].
+/// If operations cannot be represented in a graph (all of them are named), if the sample does not fit, if the pass does
+/// something else for another batch size, reads a value, draws a random number or panics, if network and model give
+/// different outputs, or if the momentum of a batch norm that is trained cannot be measured. A model that keeps a
+/// device in a field needs [`trace_made`].
 pub fn trace<M: Module, I: Tensors, O: Tensors>(
     model: &M,
     sample: I,
     forward: impl Fn(&M, I) -> O,
 ) -> Result<Network, TraceError> {
-    // Without autodiff, and with running statistics of its own: capture would move the model's.
+    // Without autodiff, and with its own running statistics: capturing would update those of the model.
     let on = |device: &Device| model.valid().materialize().to_device(device);
     let training = |device: &Device| on(&device.clone().without_autodiff()).train();
     traced(model, on, training, sample, forward)
 }
 
-/// As [`trace`], for a model that keeps the device that it was made on, and makes tensors there in its forward pass:
-/// `make` makes the model on the device that it is given.
+/// Like [`trace`], for a model that keeps the device that it was created on, and creates tensors there in its forward
+/// pass: `make` creates the model on the given device.
 ///
-/// It is called with the sample's device, for the parameters, and with that of the recordings. If it draws its
-/// weights, let it load them too: those of the first call are the network's.
+/// It is called with the sample's device, for the parameters, and with the device of the recordings. If it initializes
+/// weights randomly, it must also load them, because the network gets the weights of the first call.
 ///
 /// # Errors
 ///
-/// As [`trace`].
+/// The same as for [`trace`].
 ///
 /// # Examples
 ///
@@ -196,7 +199,7 @@ fn traced<M: Module, I: Tensors, O: Tensors>(
     let home = home.unwrap_or_default().without_autodiff();
     let capture = Device::capture();
     let record = |batches: &[usize]| match sample.is_empty() {
-        // Without inputs there is nothing to tell by where a pass begins.
+        // Without inputs, nothing marks the beginning of a pass.
         true => {
             let mut all = Vec::new();
             for &batch in batches {
@@ -223,7 +226,7 @@ fn traced<M: Module, I: Tensors, O: Tensors>(
     });
     let assembled = match all {
         Ok(assembled) => assembled,
-        // What small batches tell is the simpler reason.
+        // The reason that small batches show is simpler.
         Err(error) => {
             assembled(&record(&SMALL)?)?;
             return Err(error);
@@ -249,11 +252,11 @@ fn traced<M: Module, I: Tensors, O: Tensors>(
     Ok(network)
 }
 
-/// The batches of the two recordings that say what the batch changes.
+/// The batch sizes of the two recordings that define what depends on the batch size.
 const SMALL: [usize; 2] = [2, 3];
 
-/// A prime number larger than the longest axis, so that no length is by chance what the batch makes of it, and larger than
-/// what code is likely to compare a batch with.
+/// A prime number larger than the longest axis, so that no length equals a multiple of the batch size by chance, and
+/// larger than numbers with which code is likely to compare a batch size.
 fn large_batch(longest: usize) -> usize {
     let is_prime = |number: usize| {
         (2..)
@@ -264,14 +267,15 @@ fn large_batch(longest: usize) -> usize {
     larger.find(|&number| is_prime(number)).unwrap_or(65_537)
 }
 
-/// What a node computes of these operands, which may stand for others than the graph's: the operation alone, on
-/// tensors of the shapes that the graph says for a batch of this size.
+/// Computes the operation of a node on these operands, which need not be those of the graph. Shapes that depend on the
+/// batch size are those of this batch size.
 ///
-/// Batch norms use the statistics among their operands. Nothing is read, but by [`Op::ArgSort`](calcine_graph::Op::ArgSort).
+/// Batch norms use the statistics among their operands. Only [`Op::ArgSort`](calcine_graph::Op::ArgSort) reads the
+/// device.
 ///
 /// # Panics
 ///
-/// If operands are missing, or of other kinds or ranks.
+/// If operands are missing, or have other kinds or ranks.
 #[must_use]
 pub fn evaluate(graph: &Graph, node: &Node, operands: Vec<AnyTensor>, batch: usize) -> AnyTensor {
     let output = graph.value(node.output);

@@ -1,4 +1,4 @@
-//! From what Burn recorded, one operation at a time, to what a graph calls it.
+//! Translates each recorded operation of Burn to operations of a graph.
 
 use burn::backend::ir::{
     ActivationOperationIr, BaseOperationIr, BoolOperationIr, FloatOperationIr, IntOperationIr,
@@ -14,14 +14,14 @@ use serde::Serialize;
 use crate::compose::composed;
 use crate::step::{Ids, Step, range};
 
-/// Why an operation has no counterpart, in words that end a sentence.
+/// Why an operation cannot be traced, as the start of a sentence that continues with its place.
 pub(crate) type Reason = String;
 
 type Result = std::result::Result<Vec<Step>, Reason>;
 
-/// The operation in the graph's terms, as one step or as several that compute the same. What lies between several has an
-/// id from `ids`. The momentum of a batch norm, which no recording of an
-/// evaluation tells, is Burn's default until it is [measured](crate::momentum).
+/// Translates an operation to one step, or to several that compute the same. Tensors between several steps get ids from
+/// `ids`. The momentum of a batch norm is not part of a recording in evaluation mode; it has Burn's default until it is
+/// [measured](crate::momentum).
 pub(crate) fn lower(operation: &OperationIr, ids: &mut Ids) -> Result {
     if let Some(steps) = composed(operation, ids) {
         return Ok(steps);
@@ -103,7 +103,7 @@ fn lower_base(operation: &BaseOperationIr) -> Result {
         Ir::Gather(x) => done(Op::Gather(x.dim), [&x.tensor, &x.indices], &x.out),
         Ir::MaskWhere(x) => done(Op::Where, [&x.tensor, &x.mask, &x.value], &x.out),
         Ir::MaskFill(x) => done(Op::Fill(number(&x.value)), [&x.tensor, &x.mask], &x.out),
-        // Along an axis of length 1 the output's shape says it all, whatever the batch.
+        // Along an axis of length 1, the shape of the output defines the result for every batch size.
         Ir::RepeatDim(x) if x.tensor.shape[x.dim] == 1 => done(Op::Expand, [&x.tensor], &x.out),
         Ir::RepeatDim(x) => {
             let op = Op::Repeat {
@@ -226,7 +226,7 @@ fn lower_numeric(operation: &NumericOperationIr) -> Result {
         Ir::ClampMin(x) => done(Op::Map(Map::ClampMin(number(&x.rhs))), [&x.lhs], &x.out),
         Ir::ClampMax(x) => done(Op::Map(Map::ClampMax(number(&x.rhs))), [&x.lhs], &x.out),
         Ir::IntRandom(_) => {
-            Err("what `IntRandom`, random integers, draws anew in every pass".to_owned())
+            Err("`IntRandom`, whose random integers differ in every pass,".to_owned())
         }
         Ir::Pad(x) => {
             let op = Op::Pad {
@@ -282,7 +282,7 @@ fn lower_float(operation: &FloatOperationIr) -> Result {
         Ir::Powf(x) => return done(Op::Zip(Arithmetic::Power), [&x.lhs, &x.rhs], &x.out),
         Ir::ArcTan2(x) => return done(Op::Zip(Arithmetic::ArcTan2), [&x.lhs, &x.rhs], &x.out),
         Ir::Hypot(x) => return done(Op::Zip(Arithmetic::Hypot), [&x.lhs, &x.rhs], &x.out),
-        // Only what is not a number differs from itself.
+        // Only NaN differs from itself.
         Ir::IsNan(x) => {
             let op = Op::Compare(Comparison::NotEqual);
             return done(op, [&x.input, &x.input], &x.out);
@@ -290,7 +290,7 @@ fn lower_float(operation: &FloatOperationIr) -> Result {
         Ir::IntoInt(x) => return done(Op::Cast, [&x.input], &x.out),
         Ir::Matmul(x) => return done(Op::Matmul, [&x.lhs, &x.rhs], &x.out),
         Ir::Random(_) => {
-            return Err("what `Random`, random numbers, draws anew in every pass".to_owned());
+            return Err("`Random`, whose random numbers differ in every pass,".to_owned());
         }
         other => return unknown(other),
     };
@@ -466,7 +466,7 @@ fn lower_module(operation: &ModuleOperationIr) -> Result {
     }
 }
 
-/// Burn's default, until the measured one takes its place.
+/// Burn's default, which is replaced by the measured momentum.
 const MOMENTUM: f64 = 0.1;
 
 fn convolution<const N: usize>(

@@ -1,14 +1,15 @@
-//! The momentum of a model's batch norms, measured.
+//! Measures the momentum of the batch norms of a model.
 //!
-//! No recording of an evaluation shows it, a recording device has no training, and Burn shows a visitor nothing but
-//! parameters. So the model runs once as in training, with running means that are a large number `H`:
+//! A recording in evaluation mode does not contain it, a capture device cannot record training, and Burn's visitors
+//! only see parameters. Therefore the model runs once in training mode, with running means that are set to a large
+//! number `H`:
 //!
 //! ```text
 //! after = H · (1 - momentum)^uses + batch means        1 - momentum = (after / H)^(1 / uses)
 //! ```
 //!
-//! In training, nothing else depends on the running means, and next to `H` the batch means vanish. A norm whose running mean is still `H`
-//! has the momentum 0: its statistics do not move.
+//! In training mode, nothing else depends on the running means, and compared with `H` the means of the batch are
+//! negligible. A norm whose running mean is still `H` has the momentum 0: its statistics are not updated.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -26,17 +27,18 @@ use crate::tensor::{AnyTensor, Tensors};
 /// The running mean before the pass: a power of two, so that its product with a number has all digits of that number.
 const BEFORE: f64 = (1_u64 << 60) as f64;
 
-/// What a running mean is called in Burn's batch norm.
+/// The name of the running mean in Burn's batch norm.
 const MEAN: &str = "running_mean";
 
-/// Measures the momentum of each of the network's batch norms, and writes it into graph and layers. Reads one number of
-/// each from the device.
+/// Measures the momentum of each batch norm of the network, and stores it in the graph and the layers. Reads one number
+/// per norm from the device.
 ///
-/// `model` makes the model on a device with autodiff.
+/// `model` creates the model on a device with autodiff.
 ///
 /// # Errors
 ///
-/// If a norm that trains cannot be measured. One that is frozen needs no momentum and has Burn's default then.
+/// If the momentum of a norm that is trained cannot be measured. A frozen norm does not need it, and keeps Burn's
+/// default.
 pub(crate) fn measure<M: Module, I: Tensors, O: Tensors>(
     network: &mut Network,
     model: impl FnOnce(&Device) -> M,
@@ -92,8 +94,8 @@ pub(crate) fn measure<M: Module, I: Tensors, O: Tensors>(
     Ok(())
 }
 
-/// The momentum of a norm of which this share of the old running mean is left after so many uses: of all numbers as
-/// near as `f32` can tell, the one with the fewest decimals.
+/// The momentum of a norm, given the share of the old running mean that is left after this number of uses: of all
+/// numbers within the precision of `f32`, the one with the fewest decimals.
 fn momentum(left: f64, uses: usize) -> Option<f64> {
     if !(-1e-6..=1.0).contains(&left) {
         return None;
@@ -126,7 +128,7 @@ impl Edit for Before {
 #[derive(Default)]
 struct Means {
     names: Vec<String>,
-    /// Whether each of the modules is a batch norm.
+    /// For each enclosing module, whether it is a batch norm.
     norms: Vec<bool>,
     means: Vec<(String, Param<Tensor<1>>)>,
 }
@@ -138,7 +140,7 @@ impl Means {
         means
     }
 
-    /// The first element of each.
+    /// Reads the first element of each running mean.
     fn read(self) -> FxHashMap<String, f32> {
         let means = self.means.into_iter();
         let means = means.map(|(layer, mean)| (layer, mean.val().narrow(0, 0, 1)));

@@ -1,23 +1,23 @@
-//! The names of what a graph computes with.
+//! Names the inputs, nodes and constants of a graph.
 
 use std::collections::{HashMap, HashSet};
 
 use calcine_graph::{Graph, Op, Source, ValueId};
 
-/// Gives inputs, nodes and constants their names, so that no two values of the graph have the same one.
+/// Names inputs, nodes and constants, so that no two values of the graph have the same name.
 ///
-/// The model's own paths come first: those of its parameters, and those of its layers, which are all beginnings of
-/// such a path. The first operation that applies a layer's parameters has the layer's path, and nothing else may have
-/// it. All other names are made, and a made name that is the model's, or was given before, gets `_2`, `_3` and so on:
+/// The model's own paths are reserved: those of its parameters, and those of its layers, which are prefixes of these.
+/// The first operation that uses the parameters of a layer has the path of the layer, and no other value may have it.
+/// All other names are generated, and a generated name that already exists is followed by `_2`, `_3` and so on:
 ///
 /// | value | name |
 /// |---|---|
-/// | the only input; one of several | `input`; `input_0` |
-/// | a layer applied again | its path, so `conv1_2` |
-/// | an operation behind a layer | the layer's path and the operation, so `conv1.relu` |
-/// | an operation behind none | the operation, so `relu` |
-/// | a layer whose weight is computed first | its path all the same: of `x.matmul(w.transpose())` that of `w` |
-/// | a constant | the path of the layer before its first use, so `conv1.constant` |
+/// | the only input; the first of several inputs | `input`; `input_0` |
+/// | the second use of a layer | its path and a number, such as `conv1_2` |
+/// | an operation after a layer | the layer's path and the operation, such as `conv1.relu` |
+/// | an operation before the first layer | the operation, such as `relu` |
+/// | a layer whose weight is computed first | its path as well: `x.matmul(w.transpose())` has the path of `w` |
+/// | a constant | the path of the layer before its first use, such as `conv1.constant` |
 pub(crate) fn name<'a>(graph: &mut Graph, paths: impl Iterator<Item = &'a str>) {
     let mut names = Names::new(paths);
     let inputs = graph.inputs.clone();
@@ -63,8 +63,8 @@ pub(crate) fn name<'a>(graph: &mut Graph, paths: impl Iterator<Item = &'a str>) 
     }
 }
 
-/// The path of the layer that a parameter belongs to, empty for a parameter of the model itself; `None` if the value
-/// is no parameter.
+/// The path of the layer that a parameter belongs to, which is empty for a parameter of the model itself; `None` if the
+/// value is not a parameter.
 pub(crate) fn layer_of(graph: &Graph, id: ValueId) -> Option<&str> {
     let value = graph.value(id);
     let owner = value.name.rsplit_once('.').map_or("", |(layer, _)| layer);
@@ -78,7 +78,7 @@ fn behind(layer: &str, op: &str) -> String {
     }
 }
 
-/// Whether the operation is a layer, and not something done to a parameter.
+/// Whether the operation is a layer, rather than an operation on a parameter.
 fn is_layer(op: &Op) -> bool {
     matches!(
         op,
@@ -93,18 +93,18 @@ fn is_layer(op: &Op) -> bool {
     )
 }
 
-/// The names that are taken.
+/// The names that are used.
 struct Names {
-    /// All of them, the model's from the beginning.
+    /// All names, including the reserved ones.
     taken: HashSet<String>,
-    /// The layers whose path some node has.
+    /// The layers whose path is the name of a node.
     applied: HashSet<String>,
-    /// Up to which number a made name has been numbered.
+    /// The largest number that was appended to each generated name.
     numbered: HashMap<String, usize>,
 }
 
 impl Names {
-    /// Those of the model: the paths of its parameters and of all that these are part of.
+    /// Reserves the names of the model: the paths of its parameters and all prefixes of these.
     fn new<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
         let mut taken = HashSet::new();
         for path in paths {
@@ -119,7 +119,7 @@ impl Names {
         }
     }
 
-    /// The layer's path for its first use, and a made name for each later one.
+    /// The layer's path for its first use, and a generated name for each later use.
     fn of_layer(&mut self, layer: &str) -> String {
         if self.applied.insert(layer.to_owned()) {
             return layer.to_owned();
@@ -127,12 +127,12 @@ impl Names {
         self.made(layer)
     }
 
-    /// The name, or with a number that makes it one of its own.
+    /// The name itself if it is free, and otherwise with a number that makes it unique.
     fn made(&mut self, wanted: &str) -> String {
         if self.taken.insert(wanted.to_owned()) {
             return wanted.to_owned();
         }
-        // What was taken before is taken still.
+        // Names are never released.
         let count = self.numbered.entry(wanted.to_owned()).or_insert(1);
         loop {
             *count += 1;

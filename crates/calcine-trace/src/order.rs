@@ -1,4 +1,4 @@
-//! The order of elements along an axis.
+//! Sorts elements along an axis.
 
 use std::cmp::Ordering;
 
@@ -8,10 +8,11 @@ use calcine_graph::ElementKind;
 
 use crate::tensor::{AnyTensor, with_kind, with_rank};
 
-/// The positions of the first `count` elements along an axis: ascending or descending, equal ones by their position.
+/// The positions of the first `count` elements along an axis in ascending or descending order. Equal elements are
+/// ordered by their positions.
 ///
-/// Reads the device, since Burn's own functions order equal elements in no stated way. A device that only records gets Burn's
-/// operation.
+/// Reads the device, because Burn's own functions do not define the order of equal elements. On a device that only
+/// records, Burn's operation is recorded.
 pub(crate) fn order(x: AnyTensor, axis: usize, descending: bool, count: usize) -> AnyTensor {
     if records(&x) {
         return recorded(x, axis, descending, count);
@@ -47,7 +48,7 @@ pub(crate) fn order(x: AnyTensor, axis: usize, descending: bool, count: usize) -
     with_rank!(shape.len(), D => Tensor::<D, Int>::from_data(positions, &device).into())
 }
 
-/// Whether two elements of a line along an axis are equal, or both no numbers. Reads the device.
+/// Whether two elements with the same position in all other axes are equal, or both NaN. Reads the device.
 pub(crate) fn has_equal(x: AnyTensor, axis: usize) -> bool {
     let Some(length) = x.shape().get(axis).copied().filter(|&length| length > 1) else {
         return false;
@@ -65,7 +66,7 @@ pub(crate) fn has_equal(x: AnyTensor, axis: usize) -> bool {
     })
 }
 
-/// Whether operations on the tensor are recorded and not computed.
+/// Whether operations on the tensor are recorded instead of computed.
 fn records(x: &AnyTensor) -> bool {
     with_kind!(x.kind(), K => {
         let tensor: Tensor<1, K> = x.clone().of();
@@ -85,12 +86,12 @@ fn recorded(x: AnyTensor, axis: usize, descending: bool, count: usize) -> AnyTen
     })
 }
 
-/// The lines of a tensor along an axis.
+/// The elements of a tensor as lines along an axis.
 struct Lines {
     length: usize,
-    /// Elements of the axes behind it.
+    /// The number of elements of the axes after it.
     inner: usize,
-    /// How many of each line are wanted.
+    /// The number of elements to take from each line.
     count: usize,
 }
 

@@ -1,4 +1,4 @@
-//! A network of a graph and tensors, from whoever has them.
+//! Creates a network from a graph and tensors, wherever they come from.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,29 +9,29 @@ use crate::naming;
 use crate::tensor::AnyTensor;
 use crate::{Network, RewriteError};
 
-/// A parameter of a network that is made of its parts.
+/// A parameter for [`Network::from_parts`].
 #[derive(Debug, Clone)]
 pub struct NewParameter {
-    /// Its path: `layer1.0.conv1.weight`.
+    /// The path of the parameter, such as `layer1.0.conv1.weight`.
     pub path: String,
-    /// Burn's name for the layer that it belongs to, which tells how a weight lies: `Conv2d`, `Linear`, `BatchNorm`; empty if
-    /// it is none of Burn's.
+    /// Burn's name of the layer that it belongs to, which defines the layout of a weight: `Conv2d`, `Linear`,
+    /// `BatchNorm`; empty for all other layers.
     pub layer: &'static str,
-    /// Its values.
+    /// The values of the parameter.
     pub value: AnyTensor,
 }
 
 impl Network {
-    /// A network of a graph, its parameters, and its constants by their values.
+    /// Creates a network from a graph, its parameters, and its constants, which are keyed by their values in the graph.
     ///
-    /// Parameters are trained, and those of a batch norm (`gamma`, `beta`, `running_mean` and `running_var`, one after the other) are
-    /// one: statistics follow training. Inputs, nodes and constants get the names that [`trace`](crate::trace()) gives them, whatever
-    /// the graph called them.
+    /// Parameters are trainable. The parameters `gamma`, `beta`, `running_mean` and `running_var`, if they follow each
+    /// other, form a batch norm, whose statistics are updated in training. Inputs, nodes and constants get the names
+    /// that [`trace`](crate::trace()) generates, instead of those in the graph.
     ///
     /// # Errors
     ///
-    /// If the graph contradicts itself, two parameters have the same path, or a parameter or constant of the graph is missing or
-    /// has another shape.
+    /// If the graph is not valid, if two parameters have the same path, or if a parameter or constant of the graph is
+    /// missing or has another shape.
     pub fn from_parts(
         mut graph: Graph,
         parameters: Vec<NewParameter>,

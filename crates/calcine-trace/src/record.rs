@@ -11,31 +11,29 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::error::TraceError;
 use crate::tensor::{AnyTensor, Tensors, with_kind, with_rank};
 
-/// One forward pass as Burn's capture device saw it.
+/// The operations of one forward pass, as recorded by Burn's capture device.
 pub(crate) struct Recording {
-    /// The size of the batch.
+    /// The batch size.
     pub(crate) batch: usize,
-    /// Every operation, in order.
+    /// All operations, in execution order.
     pub(crate) operations: Vec<OperationIr>,
-    /// What all passes of the recording's scope began with.
+    /// The tensors that existed before the passes of this recording.
     pub(crate) begun: Arc<Begun>,
     pub(crate) inputs: Vec<TensorIr>,
-    /// The results; one may stand here more than once.
+    /// The outputs; a tensor may occur more than once.
     pub(crate) outputs: Vec<TensorId>,
 }
 
-/// The tensors that forward passes begin with, but for their inputs.
+/// The tensors that exist before a forward pass, except for its inputs.
 pub(crate) struct Begun {
-    /// Their values.
+    /// The values of the tensors.
     pub(crate) values: BTreeMap<TensorId, TensorData>,
-    /// What each parameter is called.
-    ///
-    /// One that the model has twice goes by its first path.
+    /// The path of each parameter. A parameter that occurs twice in the model has its first path.
     pub(crate) parameters: FxHashMap<TensorId, String>,
 }
 
 impl Recording {
-    /// The longest axis of any tensor that an operation makes.
+    /// The length of the longest axis among the results of all operations.
     pub(crate) fn longest(&self) -> usize {
         let made = self.operations.iter().flat_map(OperationIr::outputs);
         let lengths = made.flat_map(|tensor| tensor.shape.iter().copied().max());
@@ -43,17 +41,17 @@ impl Recording {
     }
 }
 
-/// What a pass was given and what it gave.
+/// The inputs and the outputs of a pass.
 struct Ends {
     batch: usize,
     inputs: Vec<TensorId>,
     outputs: Vec<TensorId>,
 }
 
-/// Runs `forward` once with a batch of each of these sizes, made of the sample's first element.
+/// Runs `forward` once for each of these batch sizes. Each batch repeats the first element of the sample.
 ///
-/// The device computes nothing and stores nothing but what it is given, so that a batch may be as large as one likes. The model
-/// is put there once, and all passes are recorded one after the other.
+/// The capture device computes nothing and stores only the tensors that it is given, so batches may be arbitrarily
+/// large. The model is moved to the device once, and all passes are recorded one after another.
 pub(crate) fn record<M: Module, I: Tensors, O: Tensors>(
     device: &Device,
     model: impl FnOnce(&Device) -> M,
@@ -77,7 +75,7 @@ pub(crate) fn record<M: Module, I: Tensors, O: Tensors>(
             let first: Vec<AnyTensor> = first.collect();
             let given: Vec<TensorId> = first.iter().map(id).collect();
             let mut once: Vec<TensorId> = Vec::new();
-            // What is dropped is recorded too.
+            // Dropping a tensor is recorded too, so the tensors are kept.
             let mut kept = Vec::new();
             for &batch in batches {
                 let repeated: Vec<AnyTensor> =
@@ -110,7 +108,7 @@ pub(crate) fn record<M: Module, I: Tensors, O: Tensors>(
     passes(graph.operations, ends, &begun)
 }
 
-/// The operations of each pass: a pass begins with the operation that makes the first of its inputs.
+/// The operations of each pass: a pass begins with the operation that creates the first of its inputs.
 fn passes(
     operations: Vec<OperationIr>,
     ends: Vec<Ends>,
@@ -136,7 +134,8 @@ fn passes(
                 starts.extend(operation.outputs().map(|out| (out.id, out.clone())));
                 continue;
             }
-            // A model that is made here draws its parameters here. They are what the pass begins with, however they were made.
+            // The parameters of a model that is created here are initialized here. They are among the tensors that
+            // exist before the pass.
             let is_parameter = |out: &TensorIr| begun.parameters.contains_key(&out.id);
             if !operation.outputs().any(is_parameter) {
                 own.push(operation);
@@ -155,12 +154,13 @@ fn passes(
     Ok(recordings)
 }
 
-/// What the model's code does, or what it panics with.
+/// Calls code of the model; a panic becomes [`TraceError::Panic`].
 pub(crate) fn attempt<T>(what: impl FnOnce() -> T) -> Result<T, TraceError> {
     caught(what).map_err(|message| TraceError::Panic { message })
 }
 
-/// What the function gives, or what it panics with. Burn has no other way to say that an operation cannot be computed.
+/// Calls the function, and returns the message of a panic as an error. Burn has no other way to report that an
+/// operation cannot be computed.
 pub(crate) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(what)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -169,7 +169,7 @@ pub(crate) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// The tensor's first element along its first axis, off the tape.
+/// The first element of the tensor along its first axis, without autodiff.
 pub(crate) fn first_element(input: &AnyTensor) -> AnyTensor {
     let input = input.clone().without_autodiff();
     with_kind!(input.kind(), K => with_rank!(input.rank(), D => {
@@ -177,7 +177,7 @@ pub(crate) fn first_element(input: &AnyTensor) -> AnyTensor {
     }))
 }
 
-/// A tensor of length 1 along its first axis, this many times.
+/// Repeats a tensor of length 1 along its first axis.
 fn repeated(input: &AnyTensor, batch: usize) -> AnyTensor {
     with_kind!(input.kind(), K => with_rank!(input.rank(), D => {
         let tensor: Tensor<D, K> = input.clone().of();
@@ -187,7 +187,7 @@ fn repeated(input: &AnyTensor, batch: usize) -> AnyTensor {
     }))
 }
 
-/// What the capture device calls the tensor.
+/// The id of the tensor on the capture device.
 fn id(tensor: &AnyTensor) -> TensorId {
     with_kind!(tensor.kind(), K => {
         let tensor: Tensor<1, K> = tensor.clone().of();
@@ -196,7 +196,7 @@ fn id(tensor: &AnyTensor) -> TensorId {
     })
 }
 
-/// Collects the names of all parameters on a capture device.
+/// Collects the paths of all parameters on a capture device.
 struct Names<'a> {
     path: Vec<String>,
     first: HashMap<ParamId, String>,

@@ -10,7 +10,7 @@ use crate::network::Network;
 use crate::record::caught;
 use crate::tensor::{AnyTensor, Tensors, with_rank};
 
-/// The outputs of a network as the tensors that the caller asks for.
+/// Converts the outputs of a network to the tensors that the caller asks for.
 ///
 /// # Errors
 ///
@@ -23,8 +23,8 @@ pub fn typed_outputs<O: Tensors>(outputs: Vec<AnyTensor>) -> Result<O, ForwardEr
     })
 }
 
-/// What the function computes for a node, or an error that names the node if Burn panics on the values that it is given, as
-/// on an index beyond a table: Burn's operations have no other way to say so.
+/// Calls a function that computes a node, and returns an error with the name of the node if Burn panics, for example
+/// because an index is out of range: Burn's operations have no other way to report it.
 ///
 /// # Errors
 ///
@@ -37,14 +37,14 @@ pub fn try_compute<T>(node: &Node, compute: impl FnOnce() -> T) -> Result<T, For
 }
 
 impl Network {
-    /// What the model computes. On the tape if the network is on an autodiff device, where batch norms
-    /// also use and update statistics of the batch, as in the model.
+    /// Computes the outputs of the model. On an autodiff device, the pass is recorded on the tape, and batch norms use
+    /// and update the statistics of the batch, as in the model.
     ///
-    /// The device is not read, but where elements are put in order ([`Op::ArgSort`](calcine_graph::Op::ArgSort)).
+    /// The device is read only where elements are sorted ([`Op::ArgSort`](calcine_graph::Op::ArgSort)).
     ///
     /// # Panics
     ///
-    /// If the inputs or the outputs do not fit; [`try_forward`](Self::try_forward) returns an error.
+    /// If the inputs or the requested outputs do not fit; [`try_forward`](Self::try_forward) returns an error instead.
     pub fn forward<I: Tensors, O: Tensors>(&self, inputs: I) -> O {
         match self.try_forward(inputs) {
             Ok(outputs) => outputs,
@@ -52,25 +52,25 @@ impl Network {
         }
     }
 
-    /// As [`forward`](Self::forward), with an error for tensors that do not fit.
+    /// Like [`forward`](Self::forward), but returns an error for tensors that do not fit.
     ///
     /// # Errors
     ///
-    /// If number, kind or shape of the inputs are others than the model's, if an operation cannot be computed, or if other
-    /// outputs are asked for.
+    /// If the number, kinds or shapes of the inputs do not fit, if an operation cannot be computed, or if the requested
+    /// outputs are not those of the network.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         let inputs = inputs.into_any();
         let batch = batch_size(&self.graph, &inputs)?;
         typed_outputs(Pass::new(self, inputs, batch).run(&mut Nobody)?)
     }
 
-    /// A pass in which every node's result goes through a function, which may look at it, keep it, or
-    /// give another of the same shape and kind in its place.
+    /// Executes a pass in which the result of every node is passed to a function, which may inspect it, store it, or
+    /// return another tensor of the same shape and kind in its place.
     ///
     /// # Errors
     ///
-    /// If number, kind or shape of the inputs are others than the model's, or if an operation cannot be computed, as a look-up
-    /// beyond the end of a table. A panic of `observe` is not caught.
+    /// If the number, kinds or shapes of the inputs do not fit, or if an operation cannot be computed, such as a lookup
+    /// beyond the end of a table. Panics of `observe` are not caught.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
@@ -79,7 +79,8 @@ impl Network {
         self.run_observed(inputs, &mut Everything(observe))
     }
 
-    /// A pass that an [`Observer`] looks at. What it does not look at is computed as fast as without one.
+    /// Executes a pass with an [`Observer`]. Nodes that the observer does not ask for are computed as fast as without
+    /// one.
     ///
     /// # Errors
     ///
@@ -94,22 +95,22 @@ impl Network {
     }
 }
 
-/// What looks at the results of nodes in a pass, and changes them.
+/// Inspects and changes the results of nodes during a pass.
 pub trait Observer {
-    /// Whether the result of a node is given to [`observe`](Self::observe). Nodes whose results are not may be computed together with
-    /// the nodes behind them.
+    /// Whether the result of a node is passed to [`observe`](Self::observe). Other nodes may be computed together with
+    /// the nodes that follow them.
     fn wants(&self, node: &Node) -> bool;
 
-    /// Numbers that are added to a node's result before it is looked at, one for each position of an axis.
+    /// Numbers that are added to the result of a node before it is observed, one for each position along an axis.
     fn shift(&mut self, _node: &Node) -> Option<(usize, Tensor<1>)> {
         None
     }
 
-    /// A result that takes the place of a node's own. It has the same shape and kind.
+    /// Returns the tensor that replaces the result of a node, with the same shape and kind.
     fn observe(&mut self, node: &Node, result: AnyTensor) -> AnyTensor;
 }
 
-/// Looks at nothing.
+/// Observes no node.
 struct Nobody;
 
 impl Observer for Nobody {
@@ -122,7 +123,7 @@ impl Observer for Nobody {
     }
 }
 
-/// Looks at everything.
+/// Observes all nodes.
 struct Everything<'a>(&'a mut dyn FnMut(&Node, AnyTensor) -> AnyTensor);
 
 impl Observer for Everything<'_> {
@@ -135,12 +136,13 @@ impl Observer for Everything<'_> {
     }
 }
 
-/// How many samples a batch has, if it fits the inputs of a graph: as many tensors, of the same kinds and shapes, all of
-/// equally many samples, and of at least one. What runs a graph checks its inputs by this.
+/// The batch size of these inputs, if they fit the inputs of the graph: the same number of tensors, of the same kinds
+/// and shapes, all with the same batch size of at least one. Everything that executes a graph checks its inputs with
+/// this function.
 ///
 /// # Errors
 ///
-/// If it does not fit; with the input's name, and what would fit.
+/// If an input does not fit; the error has its name and the expected shape.
 pub fn batch_size(graph: &Graph, inputs: &[AnyTensor]) -> Result<usize, ForwardError> {
     if inputs.len() != graph.inputs.len() {
         return Err(ForwardError::Inputs {
@@ -182,7 +184,7 @@ fn describe(tensor: &AnyTensor) -> String {
 struct Pass<'a> {
     network: &'a Network,
     batch: usize,
-    /// Where tensors that are made of nothing are put.
+    /// The device for tensors that are created without operands.
     device: Device,
     /// The results so far, each until its last use.
     values: Vec<Option<AnyTensor>>,
@@ -245,7 +247,7 @@ impl<'a> Pass<'a> {
         Ok(graph.outputs.iter().map(|&id| self.take(id)).collect())
     }
 
-    /// The result of a node that is in no chain, or in one of which more than the end is looked at.
+    /// The result of a node that is not part of a chain, or of a chain with observed nodes before its end.
     fn alone(
         &mut self,
         index: usize,
@@ -279,7 +281,7 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// The value, which is forgotten with its last use so that Burn may compute in place.
+    /// Takes a value, and drops it after its last use, so that Burn can compute in place.
     fn take(&mut self, id: ValueId) -> AnyTensor {
         self.uses[id.0] -= 1;
         let network = self.network;
@@ -297,7 +299,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// A batch norm as Burn's own layer does it, in training too, to whose result something may be added, and what is behind it.
+    /// Computes a batch norm like Burn's own layer, in training too, together with the addition and the clamp that
+    /// follow it.
     fn chain(&mut self, chain: &Chain, shift: Option<(usize, Tensor<1>)>) -> AnyTensor {
         let (x, other) = (self.take(chain.x), chain.other.map(|id| self.take(id)));
         let Held::Norm(norm) = &self.network.leaves.0[chain.leaf].held else {
@@ -305,7 +308,7 @@ impl<'a> Pass<'a> {
         };
         #[cfg(feature = "flex")]
         {
-            // Channels have the second axis.
+            // Channels are the second axis.
             let fits = shift.as_ref().is_none_or(|(axis, _)| *axis == 1);
             let by = shift.as_ref().map(|(_, by)| by);
             if fits && let Some(y) = crate::kernels::norm(norm, &x, by, other.as_ref(), chain.ends)

@@ -2,7 +2,7 @@ use burn::backend::ir::{TensorId, TensorIr};
 use burn::tensor::{DType, Slice};
 use calcine_graph::{Extent, Op, Range};
 
-/// An operation of one recording, in the graph's terms.
+/// An operation of one recording, as an operation of a graph.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) op: Op,
@@ -24,7 +24,7 @@ impl Step {
     }
 }
 
-/// Ids of tensors that stand between the steps of one recorded operation, counted down from the largest number: Burn
+/// Ids for tensors between the steps of one recorded operation. They count down from the largest number, because Burn
 /// counts up.
 pub(crate) struct Ids(u64);
 
@@ -39,7 +39,7 @@ impl Ids {
     }
 }
 
-/// Burn counts from the end where a position is negative.
+/// A range with positions from 0. In Burn, negative positions count from the end.
 pub(crate) fn range(slice: &Slice, length: usize) -> Range {
     let position = |at: isize| match usize::try_from(at) {
         Ok(at) => at.min(length),

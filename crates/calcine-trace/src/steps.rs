@@ -7,18 +7,19 @@ use crate::lower::lower;
 use crate::record::Recording;
 use crate::step::{Ids, Step};
 
-/// What is known of a recorded operation.
+/// A recorded operation after translation.
 struct Met {
-    /// What it is, or the reason why no graph has a counterpart.
+    /// The steps of the operation, or the reason why it cannot be traced.
     steps: Result<Vec<Step>, Untraceable>,
     inputs: Vec<TensorId>,
     outputs: Vec<TensorId>,
 }
 
-/// What a recording computes, without what no output depends on.
+/// The steps of a recording, without those that no output depends on.
 ///
-/// Burn records a linear layer as the matrix product that it would compute for just this batch, folded into
-/// two axes or not, with the bias added. What differs from batch to batch is put together again.
+/// Burn records a linear layer as the matrix product for the given batch, with or without flattening the leading axes,
+/// followed by the addition of the bias. Since this differs between batch sizes, it is combined to one linear layer
+/// again.
 pub(crate) fn steps(recording: &Recording) -> Result<Vec<Step>, TraceError> {
     let mut met = Vec::new();
     let mut ids = Ids::new();
@@ -97,16 +98,16 @@ fn alive(steps: Vec<Step>, recording: &Recording) -> Vec<Step> {
     alive
 }
 
-/// Finds matrix products that are linear layers: those of an activation with a matrix that is a parameter, or is
-/// computed from parameters and constants alone, as `x.matmul(w.transpose())`.
+/// Finds matrix products that are linear layers: those of an activation and a matrix that is a parameter, or that is
+/// computed only from parameters and constants, as in `x.matmul(w.transpose())`.
 struct Linears<'a> {
     steps: &'a [Step],
     recording: &'a Recording,
     producers: FxHashMap<TensorId, usize>,
     consumers: FxHashMap<TensorId, Vec<usize>>,
-    /// What is computed from the inputs.
+    /// The tensors that depend on an input.
     data: FxHashSet<TensorId>,
-    /// What is a parameter, or computed from one and from no input.
+    /// The tensors that are parameters, or are computed from parameters and not from inputs.
     weights: FxHashSet<TensorId>,
 }
 
@@ -137,7 +138,7 @@ impl<'a> Linears<'a> {
         }
     }
 
-    /// Each linear layer, by the position of its last step.
+    /// The linear layers, by the index of their last step.
     fn found(&self, ids: &mut Ids) -> FxHashMap<usize, Vec<Step>> {
         let products = self.steps.iter().enumerate();
         products
@@ -175,8 +176,8 @@ impl<'a> Linears<'a> {
         Some((last, reshaped.into_iter().chain([step]).collect()))
     }
 
-    /// The matrix that a factor is, or is with axes of length 1 before, and the step that takes these away where none of
-    /// the recorded ones has the matrix without them.
+    /// The weight matrix of a factor, without leading axes of length 1, and the step that removes these axes if no
+    /// recorded step does so.
     fn weight(&self, factor: &TensorIr, ids: &mut Ids) -> Option<(TensorIr, Option<Step>)> {
         if let Some(parameter) = self.parameter(factor, 2) {
             return Some((parameter.clone(), None));
@@ -203,7 +204,7 @@ impl<'a> Linears<'a> {
         Some((matrix, Some(step)))
     }
 
-    /// The parameter of this rank that a tensor is, or is with axes of length 1 before.
+    /// The parameter of this rank that a tensor is, if necessary without leading axes of length 1.
     fn parameter(&self, tensor: &'a TensorIr, rank: usize) -> Option<&'a TensorIr> {
         let parameter = match self.producers.get(&tensor.id) {
             Some(&at) if self.steps[at].op == Op::Reshape => &self.steps[at].inputs[0],
@@ -218,20 +219,20 @@ impl<'a> Linears<'a> {
         (same && known).then_some(parameter)
     }
 
-    /// The step that adds a bias to the result of this one, and the bias.
+    /// The step that adds a bias to the result of this step, and the bias.
     fn bias(&self, at: usize, out: usize) -> Option<(usize, &'a TensorIr)> {
         let (sum, step) = self.only_consumer(at)?;
         if step.op != Op::Zip(Arithmetic::Add) {
             return None;
         }
-        // Written in either order.
+        // The operands may have either order.
         let product = self.steps[at].output.id;
         let other = step.inputs.iter().find(|input| input.id != product)?;
         let bias = self.parameter(other, 1)?;
         (bias.shape[..] == [out]).then_some((sum, bias))
     }
 
-    /// The operand before its leading axes were folded into one, and the step that unfolds them again.
+    /// The operand before its leading axes were flattened, and the step that restores them.
     fn folded(&self, x: &TensorIr, last: usize) -> Option<(&'a TensorIr, usize)> {
         let fold = &self.steps[*self.producers.get(&x.id)?];
         if fold.op != Op::Reshape {
@@ -248,7 +249,7 @@ impl<'a> Linears<'a> {
         unfolds.then_some((whole, at))
     }
 
-    /// The one step that uses the result of this one, if it is one and the caller does not get it.
+    /// The only step that uses the result of this step, unless the result is an output.
     fn only_consumer(&self, at: usize) -> Option<(usize, &'a Step)> {
         let output = self.steps[at].output.id;
         match self.consumers.get(&output)?[..] {

@@ -1,4 +1,4 @@
-//! Weights that a network computes, as parameters of their own.
+//! Replaces weights that a network computes by parameters.
 
 use std::collections::HashSet;
 
@@ -8,12 +8,13 @@ use crate::leaf::{Held, Leaf};
 use crate::network::Network;
 
 impl Network {
-    /// The same network with a parameter in place of each weight and bias that its layers compute from parameters and constants alone: of
-    /// `x.matmul(w.transpose())` the transposed matrix, of a scaled weight the product.
+    /// The same network with a parameter in place of each weight and bias that its layers compute only from parameters
+    /// and constants: the transposed matrix in `x.matmul(w.transpose())`, or the product for a scaled weight.
     ///
-    /// For what follows a weight's own elements, as quantization does. The parameter has the path of the one that it was
-    /// computed from, unless that is still used: then `_2`, `_3` and so on. It is trained if that is. Operations that nothing needs any more are
-    /// left out, and the ids of values change. A network without such weights stays as it is. Nothing is read.
+    /// This is for methods that process the elements of a weight, such as quantization. The new parameter has the path
+    /// of the parameter that it was computed from. If that is still used, `_2`, `_3` and so on is appended. It is
+    /// trained if that is. Operations that are no longer used are removed, and the ids of values change. A network
+    /// without such weights is returned unchanged. Does not read the device.
     #[must_use]
     pub fn with_stored_weights(self) -> Self {
         let wanted = computed_operands(&self.graph);
@@ -77,7 +78,7 @@ impl Network {
                 graph.values[new.0].name = name;
                 leaves.0.insert(at + 1, Leaf { walk, held });
             } else {
-                // The old one is nobody's any more.
+                // Nothing refers to the old parameter any more.
                 graph.values[origin.0].source = Source::Constant;
                 graph.values[new.0].name = path;
                 leaves.0[at] = Leaf { walk, held };
@@ -89,25 +90,25 @@ impl Network {
     }
 }
 
-/// The path with a number that no value of the graph has.
+/// The path, followed by a number that makes it unique in the graph.
 fn free(graph: &Graph, path: &str) -> String {
     let taken = |name: &String| graph.values.iter().any(|value| value.name == *name);
     let mut numbered = (2..).map(|count| format!("{path}_{count}"));
     numbered.find(|name| !taken(name)).unwrap_or_default()
 }
 
-/// The parameter that a computed weight is in the place of: the largest that it is computed from.
+/// The parameter that a computed weight replaces: the largest one that it is computed from.
 fn origin(graph: &Graph, id: ValueId) -> Option<ValueId> {
     let parameters = graph.made_of(id)?.into_iter().rev();
     parameters.max_by_key(|id| graph.value(*id).numel_at(1))
 }
 
-/// The operation multiplies with a weight, and may add a bias.
+/// Whether the operation multiplies with a weight, and may add a bias.
 fn has_weight(op: &Op) -> bool {
     op.properties().weight == Some(1)
 }
 
-/// Weights and biases that are computed from parameters, each of them once.
+/// The weights and biases that are computed from parameters, without duplicates.
 fn computed_operands(graph: &Graph) -> Vec<ValueId> {
     let mut found = Vec::new();
     for node in graph.nodes.iter().filter(|node| has_weight(&node.op)) {
@@ -126,7 +127,7 @@ fn used(graph: &Graph) -> impl Iterator<Item = ValueId> {
     operands.chain(&graph.outputs).copied()
 }
 
-/// Leaves out the nodes whose result no node and no output needs.
+/// Removes the nodes whose result is neither used by a node nor an output.
 fn without_dead_nodes(graph: &mut Graph) {
     let mut needed: HashSet<ValueId> = graph.outputs.iter().copied().collect();
     let mut alive: Vec<bool> = Vec::with_capacity(graph.nodes.len());
@@ -145,7 +146,7 @@ fn without_dead_nodes(graph: &mut Graph) {
     }
     let made: HashSet<ValueId> = graph.nodes.iter().map(|node| node.output).collect();
     for (index, value) in graph.values.iter_mut().enumerate() {
-        // No node makes it any more; nothing uses it, and it is left out with the next values that nobody uses.
+        // Its node is removed; the value is unused, and is removed with the next unused values.
         if matches!(value.source, Source::Node(_)) && !made.contains(&ValueId(index)) {
             value.source = Source::Constant;
         }

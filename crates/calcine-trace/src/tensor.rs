@@ -8,7 +8,7 @@ use calcine_graph::ElementKind;
 /// The largest rank that tensors of a network may have.
 pub(crate) const MAX_RANK: usize = 6;
 
-/// Evaluates an expression with the constant `$D` set to a rank that is known at run time only.
+/// Evaluates an expression with the constant `$D` set to a rank that is only known at run time.
 macro_rules! with_rank {
     ($rank:expr, $D:ident => $body:expr) => {{
         macro_rules! at {
@@ -51,7 +51,7 @@ macro_rules! with_kind {
 
 pub(crate) use {with_kind, with_rank};
 
-/// A tensor whose rank and kind are known at run time only, as a network's inside needs it.
+/// A tensor whose rank and kind are only known at run time.
 ///
 /// # Examples
 ///
@@ -68,7 +68,7 @@ pub(crate) use {with_kind, with_rank};
 pub struct AnyTensor(BridgeTensor);
 
 impl AnyTensor {
-    /// What its elements are.
+    /// The kind of its elements.
     #[must_use]
     pub fn kind(&self) -> ElementKind {
         if self.0.is_int() {
@@ -92,52 +92,52 @@ impl AnyTensor {
         self.0.shape().num_dims()
     }
 
-    /// Where it is.
+    /// The device of the tensor.
     #[must_use]
     pub fn device(&self) -> Device {
         with_kind!(self.kind(), K => self.clone().of::<1, K>().device())
     }
 
-    /// The same tensor elsewhere.
+    /// Moves the tensor to a device.
     #[must_use]
     pub fn to_device(self, device: &Device) -> Self {
         with_kind!(self.kind(), K => self.of::<1, K>().to_device(device).into())
     }
 
-    /// The same tensor with autodiff, as a model in training takes it.
+    /// The same tensor with autodiff, for a model in training.
     pub(crate) fn autodiff(self) -> Self {
         with_kind!(self.kind(), K => self.of::<1, K>().autodiff().into())
     }
 
-    /// The same tensor off the tape.
+    /// The same tensor without autodiff, detached from the tape.
     #[must_use]
     pub fn without_autodiff(self) -> Self {
         with_kind!(self.kind(), K => self.of::<1, K>().without_autodiff().into())
     }
 
-    /// The float tensor, if it is one and has this rank.
+    /// The tensor as floats of rank `D`; `None` if it has another kind or rank.
     #[must_use]
     pub fn float<const D: usize>(self) -> Option<Tensor<D>> {
         (self.kind() == ElementKind::Float && self.rank() == D).then(|| self.of())
     }
 
-    /// The integer tensor, if it is one and has this rank.
+    /// The tensor as integers of rank `D`; `None` if it has another kind or rank.
     #[must_use]
     pub fn int<const D: usize>(self) -> Option<Tensor<D, Int>> {
         (self.kind() == ElementKind::Int && self.rank() == D).then(|| self.of())
     }
 
-    /// The boolean tensor, if it is one and has this rank.
+    /// The tensor as booleans of rank `D`; `None` if it has another kind or rank.
     #[must_use]
     pub fn bool<const D: usize>(self) -> Option<Tensor<D, Bool>> {
         (self.kind() == ElementKind::Bool && self.rank() == D).then(|| self.of())
     }
 
-    /// The elements at these positions of an axis.
+    /// Selects positions along an axis.
     ///
     /// # Panics
     ///
-    /// If there is no such axis or position.
+    /// If the axis or a position does not exist.
     #[must_use]
     pub fn select(self, axis: usize, positions: &[usize]) -> Self {
         let device = self.device();
@@ -151,7 +151,8 @@ impl AnyTensor {
         }))
     }
 
-    /// A float tensor as rows, one for each position of an axis: `[length, rest]`. `None` for another kind.
+    /// A float tensor as a matrix with one row for each position along an axis: `[length, rest]`. `None` for other
+    /// kinds.
     #[must_use]
     pub fn rows(self, axis: usize) -> Option<Tensor<2>> {
         let length = *self.shape().get(axis)?;
@@ -167,7 +168,7 @@ impl AnyTensor {
         })
     }
 
-    /// A float tensor times a number for each position of an axis; others stay as they are.
+    /// Multiplies a float tensor by one number for each position along an axis; other tensors are returned unchanged.
     #[must_use]
     pub fn scaled(self, axis: usize, by: Tensor<1>) -> Self {
         if self.kind() != ElementKind::Float {
@@ -180,7 +181,7 @@ impl AnyTensor {
         })
     }
 
-    /// A float tensor plus a number for each position of an axis; others stay as they are.
+    /// Adds one number for each position along an axis to a float tensor; other tensors are returned unchanged.
     #[must_use]
     pub fn shifted(self, axis: usize, by: Tensor<1>) -> Self {
         if self.kind() != ElementKind::Float {
@@ -193,7 +194,7 @@ impl AnyTensor {
         })
     }
 
-    /// A float tensor's elements one after the other; `None` for another kind.
+    /// The elements of a float tensor as a vector; `None` for other kinds.
     #[must_use]
     pub fn flat(self) -> Option<Tensor<1>> {
         let count: usize = self.shape().iter().product();
@@ -204,11 +205,11 @@ impl AnyTensor {
         })
     }
 
-    /// The reverse of [`flat`](Self::flat).
+    /// The inverse of [`flat`](Self::flat).
     ///
     /// # Panics
     ///
-    /// If the shape has another number of elements, or more than six axes.
+    /// If the shape has a different number of elements, or more than six axes.
     #[must_use]
     pub fn shaped(flat: Tensor<1>, shape: &[usize]) -> Self {
         with_rank!(shape.len(), D => {
@@ -217,7 +218,7 @@ impl AnyTensor {
         })
     }
 
-    /// Its elements and shape, read from the device: floats as `f32`, integers as `i64`, booleans.
+    /// Reads elements and shape from the device: floats as `f32`, integers as `i64`, and booleans.
     #[must_use]
     pub fn into_data(self) -> TensorData {
         let shape = self.shape();
@@ -237,13 +238,13 @@ impl AnyTensor {
         })
     }
 
-    /// A tensor of this kind with these elements and shape; the reverse of [`into_data`](Self::into_data). `None` if it
-    /// has no axis, or more than six, or integers that the device's do not hold.
+    /// Creates a tensor of this kind from elements and shape; the inverse of [`into_data`](Self::into_data). `None` if
+    /// it has no axis or more than six, or if an integer does not fit the integer type of the device.
     #[must_use]
     pub fn from_data(data: TensorData, kind: ElementKind, device: &Device) -> Option<Self> {
         let rank = data.shape().num_dims();
         if kind == ElementKind::Int {
-            // Burn panics where an integer does not fit.
+            // Burn panics for integers that do not fit.
             let wide = Tensor::<1, Int>::zeros([1], device).dtype() == DType::I64;
             let fits = |int: i64| wide || i32::try_from(int).is_ok();
             if !data.iter::<i64>().all(fits) {
@@ -257,13 +258,13 @@ impl AnyTensor {
         })
     }
 
-    /// The tensor as the backend that it is on holds it.
+    /// The tensor in the representation of its backend.
     #[cfg(feature = "flex")]
     pub(crate) fn into_dispatch(self) -> burn::backend::DispatchTensor {
         self.0.into()
     }
 
-    /// Its elements and shape, read from the device.
+    /// Reads elements and shape from the device.
     #[must_use]
     pub fn to_array(&self) -> Array {
         let data = self.clone().into_data();
@@ -276,7 +277,8 @@ impl AnyTensor {
         Array { shape, numbers }
     }
 
-    /// The reverse of [`to_array`](Self::to_array); `None` for an array that [`from_data`](Self::from_data) does not take.
+    /// The inverse of [`to_array`](Self::to_array); `None` for an array that [`from_data`](Self::from_data) does not
+    /// accept.
     #[must_use]
     pub fn from_array(array: Array, device: &Device) -> Option<Self> {
         let kind = array.kind();
@@ -288,7 +290,7 @@ impl AnyTensor {
         Self::from_data(data, kind, device)
     }
 
-    /// As the rank and kind that the caller knows it to have.
+    /// The tensor with the rank and kind that it is known to have.
     pub(crate) fn of<const D: usize, K: Basic>(self) -> Tensor<D, K> {
         Tensor::from_bridge(self.0)
     }
@@ -296,7 +298,7 @@ impl AnyTensor {
 
 impl<const D: usize, K: Basic> From<Tensor<D, K>> for AnyTensor {
     fn from(tensor: Tensor<D, K>) -> Self {
-        // Burn 0.22.1 gives the comparison of integers the mark of integers; this gives it that of its type.
+        // Burn 0.22.1 marks the result of a comparison of integers as integers; this marks it with its actual type.
         let marked = Tensor::<D, K>::from_dispatch(tensor.into_dispatch());
         Self(marked.into_bridge())
     }
@@ -308,17 +310,17 @@ impl fmt::Debug for AnyTensor {
     }
 }
 
-/// What goes into a network or comes out of it: a tensor, or a tuple or list of them.
+/// The inputs or outputs of a network: a tensor, a tuple or a list.
 ///
-/// A list ([`Vec`]) is for numbers of tensors that are known at run time only.
+/// A list ([`Vec`]) is for a number of tensors that is only known at run time.
 pub trait Tensors: Sized {
     /// All tensors, in order.
     fn into_any(self) -> Vec<AnyTensor>;
 
-    /// The other way; `None` if number, rank or kind differ.
+    /// The inverse of [`into_any`](Self::into_any); `None` if number, ranks or kinds differ.
     fn from_any(tensors: Vec<AnyTensor>) -> Option<Self>;
 
-    /// What [`from_any`](Self::from_any) takes, for messages.
+    /// A description of what [`from_any`](Self::from_any) accepts, for messages.
     fn expected() -> String;
 }
 

@@ -1,4 +1,4 @@
-//! Convolutions, pools and interpolation as Burn's own operations.
+//! Computes convolutions, pools and interpolation with Burn's own operations.
 
 use burn::tensor::module;
 use burn::tensor::ops::{
