@@ -13,24 +13,24 @@ use serde_json::{Map, Value};
 use crate::error::write;
 use crate::{Experiment, Model, Names, Origin, RunError};
 
-/// The statistics of activations: zeros, means and deviations, ranges, norms.
+/// The statistics of activations: zeros, means and deviations, ranges, and norms.
 pub type ActivationStatistics = (Zeros, Moments, Extrema, Norms);
 
-/// Which activations are observed, over which samples.
+/// The activations to observe, and the samples to observe them on.
 #[derive(Debug)]
 pub struct ActivationSettings {
     /// The layers and operations whose outputs are observed.
     pub places: Places,
-    /// The validation samples.
+    /// The selection of validation samples.
     pub draw: Draw,
-    /// Samples in a batch.
+    /// The number of samples in a batch.
     pub batch_size: usize,
-    /// Decides what is drawn at random.
+    /// The seed with which samples are drawn.
     pub seed: u64,
 }
 
 impl Default for ActivationSettings {
-    /// The outputs of activation functions over the whole validation split, in batches of 128.
+    /// Observes the outputs of activation functions over the whole validation split, in batches of 128.
     fn default() -> Self {
         Self {
             places: Places::activations(),
@@ -41,15 +41,15 @@ impl Default for ActivationSettings {
     }
 }
 
-/// The statistics of a network's activations.
+/// The statistics of the activations of a network.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Activations {
-    /// The experiment.
+    /// The names of the model, the data and the device.
     pub origin: Origin,
-    /// Validation samples.
+    /// The number of validation samples.
     pub samples: usize,
-    /// The statistics of each place.
+    /// The statistics of each observed layer or operation.
     pub observed: Observed<<ActivationStatistics as Statistics>::Value>,
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for Activations {
     }
 }
 
-/// One JSON object: the number of `samples`, and in `statistics` the values of each place.
+/// One JSON object with the number of `samples`, and the values of each layer or operation in `statistics`.
 impl Serialize for Activations {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = self.origin.to_map();
@@ -75,8 +75,8 @@ impl Serialize for Activations {
 }
 
 impl Activations {
-    /// Writes the statistics to a directory: `layers.csv`, with one row for each place, and `channels.csv`, with one row for
-    /// each channel.
+    /// Writes the statistics to a directory: `layers.csv`, with one row for each layer or operation, and
+    /// `channels.csv`, with one row for each channel.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Activations {
         write(&out.join("channels.csv"), self.observed.csv(Per::Channel))
     }
 
-    /// The statistics as a table with one row per place, and four digits after the decimal point.
+    /// The statistics as a table with one row for each layer or operation, and four decimals.
     #[must_use]
     pub fn sheet(&self) -> Sheet {
         let short = |cell: &str| match cell.parse::<f64>() {
@@ -108,12 +108,12 @@ where
     O: Objective,
     O::Output: Tensors,
 {
-    /// Observes activations over validation samples, in one pass. Of a quantized network it observes the numbers that the
-    /// integers stand for.
+    /// Observes activations over validation samples, in one pass. In a quantized network, the dequantized values are
+    /// observed.
     ///
     /// # Errors
     ///
-    /// If there is no such place or no validation sample, or the network does not fit the inputs.
+    /// If no layer or operation matches, there is no validation sample, or the network does not fit the inputs.
     pub fn activations(&self, settings: &ActivationSettings) -> Result<Activations, RunError> {
         let ActivationSettings {
             places,

@@ -36,8 +36,8 @@ pub fn compare_epochs<P: AsRef<Path>>(runs: &[P]) -> Result<Chart, RunError> {
         .with_marks(Marks::LinesAndPoints))
 }
 
-/// Draws the test metric against the sparsity of finished runs: one mark for each run, with one label for the runs of a
-/// recipe, and one for the networks before the runs. It reads `report.json`.
+/// Draws the test metric against the sparsity of finished runs: one point for each run, with the same label for all
+/// runs of a recipe, and one for the networks before the runs. It reads `report.json`.
 ///
 /// # Errors
 ///

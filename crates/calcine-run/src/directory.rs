@@ -7,23 +7,24 @@ use serde_json::Value;
 
 use crate::{RunError, RunFile};
 
-/// The file that a process locks while it writes in a directory.
+/// The file that a process locks while it writes to a directory.
 const LOCK: &str = ".lock";
 
-/// A directory in which one process writes: others that ask for it are refused until this value is dropped.
+/// A directory to which one process writes: other processes that ask for it get an error until this value is dropped.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
-    /// Unlocked when it is closed. `None` on file systems that know no locks, and for a finished run.
+    /// The lock, which is released when the file is closed. `None` on file systems without locks, and for a finished
+    /// run.
     _lock: Option<File>,
 }
 
 impl RunDirectory {
-    /// Makes the directory if it is not there, and locks it.
+    /// Creates the directory if it does not exist, and locks it.
     ///
     /// # Errors
     ///
-    /// If another process has locked it, or the file system refuses.
+    /// If another process has locked it, or the directory cannot be created.
     pub fn lock(path: &Path) -> Result<Self, RunError> {
         fs::create_dir_all(path).map_err(|source| RunError::Directory {
             directory: path.to_path_buf(),
@@ -43,10 +44,10 @@ impl RunDirectory {
                     directory: path.to_path_buf(),
                 });
             }
-            // Some network file systems have no locks. Go on without.
+            // Some network file systems have no locks; there, the directory is used without one.
             Err(TryLockError::Error(_)) => None,
         };
-        // What a killed owner left; with a lock, nobody else writes here.
+        // Removes what a killed process left; with the lock, no other process writes here.
         if lock.is_some() {
             for directory in [path.to_path_buf(), path.join("checkpoints")] {
                 calcine_files::remove_partial(&directory)
@@ -59,7 +60,7 @@ impl RunDirectory {
         })
     }
 
-    /// Gives the directory up after a failure: if nothing was written in it, it is removed.
+    /// Releases the directory after a failure: if nothing was written to it, it is removed.
     pub fn give_up(self) {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         if entries
@@ -67,18 +68,18 @@ impl RunDirectory {
             .all(|name| name == LOCK)
         {
             let _ = fs::remove_file(self.path.join(LOCK));
-            // Only an empty directory can be removed so.
+            // Fails if the directory is not empty.
             let _ = fs::remove_dir(&self.path);
         }
     }
 
-    /// Locks a directory for the run with this [identity](crate::TrainSettings::identity): an empty directory, or one that
-    /// holds the same run.
+    /// Locks a directory for the run with this [identity](crate::TrainSettings::identity): an empty directory, or one
+    /// that contains the same run.
     ///
-    /// A directory with the same run, finished, is not touched.
+    /// A directory with the same run is not changed if the run is finished.
     ///
     /// # Errors
-    ///
+    /// The errors of [`lock`](Self::lock), and an error if the directory contains anything else.
     /// As [`lock`](Self::lock), and if the directory holds anything else.
     pub fn for_run(identity: &Value, path: &Path) -> Result<Self, RunError> {
         if is_finished(path) && RunFile::load(path)?.settings == *identity {
@@ -92,13 +93,14 @@ impl RunDirectory {
         Ok(directory)
     }
 
-    /// Locks a directory for results that are written once: one without a run's, a scan's or another command's report.
+    /// Locks a directory for results that are written once: one that does not contain the report of a run, a scan or
+    /// another command.
     ///
-    /// If the directory has the file `progress`, the same command is going on, and may replace its own report.
+    /// If the directory contains the file `progress`, the same command is in progress, and may replace its own report.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock), and if the directory holds such a report.
+    /// The errors of [`lock`](Self::lock), and an error if the directory contains such a report.
     pub fn for_results(path: &Path, progress: Option<&str>) -> Result<Self, RunError> {
         let has = |file: &str| path.join(file).exists();
         let goes_on = progress.is_some_and(has);
@@ -112,26 +114,26 @@ impl RunDirectory {
         Self::lock(path)
     }
 
-    /// The directory.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it holds a run that has come to its end.
+    /// Whether it contains a finished run.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         is_finished(&self.path)
     }
 
-    /// Whether there is nothing in it but what is written before a run begins.
+    /// Whether it contains nothing except files that are written before a run begins.
     pub(crate) fn is_empty(&self) -> Result<bool, RunError> {
         let entries = fs::read_dir(&self.path).map_err(|error| RunError::io(&self.path, error))?;
         let is_ours = |name: &OsStr| name == LOCK || name == "log.txt";
         Ok(entries.flatten().all(|entry| is_ours(&entry.file_name())))
     }
 
-    /// How far the run in it is.
+    /// The state of the run in the directory.
     pub(crate) fn state(&self, identity: &Value) -> Result<RunState, RunError> {
         let occupied = || RunError::Occupied {
             directory: self.path.clone(),
@@ -157,14 +159,14 @@ impl RunDirectory {
     }
 }
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunState {
-    /// Nothing is there.
+    /// The directory contains no run.
     New,
-    /// The settings are written, and no checkpoint.
+    /// The settings are written, but no checkpoint.
     Started,
-    /// There is a checkpoint to go on from.
+    /// There is a checkpoint from which the run resumes.
     Checkpointed,
     /// There is a report.
     Finished,

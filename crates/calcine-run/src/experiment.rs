@@ -18,13 +18,13 @@ use crate::inference::Inference;
 use crate::origin::{add_evaluation, entries};
 use crate::{Model, Names, Origin, RunError};
 
-/// A network, what it is measured and trained by, and its data: what all jobs take.
+/// A network, the objective by which it is measured and trained, and its data: the input of all jobs.
 ///
-/// `X` is what one batch of inputs is: a tensor, a tuple of tensors, or a list.
+/// `X` is the type of a batch of inputs: a tensor, a tuple of tensors, or a list.
 ///
 /// # Examples
 ///
-/// A recipe carried out on a model of one's own:
+/// Executes a recipe on a model of your own:
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig};
@@ -70,17 +70,17 @@ pub struct Experiment<'a, X: 'static, O: Objective> {
     pub(crate) details: Map<String, Value>,
 }
 
-/// On which split of the data something was measured.
+/// The split of the data on which something was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// The test split.
     Test,
-    /// The validation split, of data without a test split.
+    /// The validation split, if the data has no test split.
     Validation,
 }
 
 impl Split {
-    /// `test` or `validation`.
+    /// The name of the split: `test` or `validation`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -90,19 +90,19 @@ impl Split {
     }
 }
 
-/// What an evaluation came to.
+/// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Evaluated {
-    /// The experiment.
+    /// The names of the model, the data and the device.
     pub origin: Origin,
-    /// Loss, metrics, number of samples.
+    /// The loss, the metrics, and the number of samples.
     pub evaluation: Evaluation,
     /// The split.
     pub split: Split,
-    /// The network's sparsity.
+    /// The sparsity of the network.
     pub sparsity: SparsityTable,
-    /// Wall-clock seconds.
+    /// The duration in seconds.
     pub seconds: f64,
 }
 
@@ -116,8 +116,8 @@ impl fmt::Display for Evaluated {
     }
 }
 
-/// One JSON object: a classifier of images has `model`, `data`, `device`, `top1`, `top5`, `loss`, `test_images`, `sparsity`,
-/// `parameters`, `nonzero`, `seconds` and `images_per_second`.
+/// One JSON object. For a classifier of images, it has `model`, `data`, `device`, `top1`, `top5`, `loss`,
+/// `test_images`, `sparsity`, `parameters`, `nonzero`, `seconds` and `images_per_second`.
 impl Serialize for Evaluated {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let weights = self.sparsity.total();
@@ -143,7 +143,7 @@ where
     O: Objective,
     O::Output: Tensors,
 {
-    /// An experiment with a traced network, or a quantized one.
+    /// Creates an experiment with a traced or a quantized network.
     pub fn new(model: impl Into<Model>, objective: O, data: &'a dyn Data<X, O::Target>) -> Self {
         Self {
             model: model.into(),
@@ -154,8 +154,8 @@ where
         }
     }
 
-    /// An experiment with the network that is traced from a module, by its forward pass of a sample input. The sample is on
-    /// the device without autodiff; any number of samples in it will do.
+    /// Traces a module with its forward pass of a sample, and creates an experiment with the network. The sample is on
+    /// the device without autodiff, and may have any batch size.
     ///
     /// # Errors
     ///
@@ -171,13 +171,13 @@ where
         Ok(Self::new(network, objective, data))
     }
 
-    /// With what reports and messages call its parts.
+    /// Sets the names of model, data, device and samples in reports and messages.
     #[must_use]
     pub fn with_names(self, names: Names) -> Self {
         Self { names, ..self }
     }
 
-    /// With further entries of every report, such as where the data came from. Their keys must not be those of a report.
+    /// Adds entries to every report, such as the source of the data. Their keys must not be those of a report.
     #[must_use]
     pub fn with_details(self, details: Map<String, Value>) -> Self {
         Self { details, ..self }
@@ -201,7 +201,7 @@ where
         self.objective.metrics()
     }
 
-    /// What results of this experiment belong to.
+    /// The names that the results of this experiment contain.
     pub(crate) fn origin(&self) -> Origin {
         Origin {
             names: self.names.clone(),
@@ -210,11 +210,11 @@ where
         }
     }
 
-    /// Measures the network on the test split, or on the validation split of data without one.
+    /// Evaluates the network on the test split, or on the validation split if there is no test split.
     ///
     /// # Errors
     ///
-    /// If neither has a sample, or the network does not fit inputs and objective.
+    /// If both splits are empty, or the network does not fit the inputs or the objective.
     pub fn evaluate(&self) -> Result<Evaluated, RunError> {
         let began = Instant::now();
         self.check_forward()?;
@@ -237,11 +237,11 @@ where
         })
     }
 
-    /// Measures any forward pass as [`evaluate`](Self::evaluate) does.
+    /// Evaluates any forward pass in the same way as [`evaluate`](Self::evaluate).
     ///
     /// # Errors
     ///
-    /// If neither split has a sample.
+    /// If both splits are empty.
     pub fn measure(
         &self,
         forward: impl Fn(X) -> O::Output,
@@ -265,13 +265,13 @@ where
         })
     }
 
-    /// Measures a float network, outside autodiff, as it is now.
+    /// Evaluates a float network without autodiff.
     pub(crate) fn measure_float(&self, network: &Network) -> Result<(Evaluation, Split), RunError> {
         let inference = Inference::new(network);
         self.measure(|x| inference.forward(x))
     }
 
-    /// The float network, outside autodiff.
+    /// The float network without autodiff.
     pub(crate) fn network(&self) -> Result<Network, RunError> {
         match &self.model {
             Model::Float(network) => Ok(network.valid()),
@@ -279,7 +279,7 @@ where
         }
     }
 
-    /// Computes one batch, so that inputs and outputs that do not fit are an error before anything begins.
+    /// Computes one batch, so that inputs or outputs that do not fit cause an error before a job begins.
     pub(crate) fn check_forward(&self) -> Result<(), RunError> {
         let any = || {
             let splits = self.data.test().chain(self.data.validation());
@@ -296,7 +296,7 @@ where
         Ok(())
     }
 
-    /// Samples of the validation split.
+    /// Draws samples of the validation split.
     pub(crate) fn sample(
         &self,
         draw: Draw,
@@ -327,14 +327,14 @@ where
         Ok(batches)
     }
 
-    /// The inputs of the first training batches of the first epoch, outside autodiff.
+    /// The inputs of the first training batches of the first epoch, without autodiff.
     pub(crate) fn first_inputs(&self, batches: usize) -> Vec<Vec<AnyTensor>> {
         let first: BatchIter<'_, X, O::Target> = self.data.epoch(0, 0);
         let first = first.take(batches);
         first.map(|batch| without_autodiff(batch.input)).collect()
     }
 
-    /// An evaluation on given batches, with the loss of each sample if asked for and if the objective separates them.
+    /// Evaluates given batches, with the loss of each sample if that is requested and the objective supports it.
     pub(crate) fn evaluate_on(
         &self,
         batches: &[Batch<X, O::Target>],
@@ -362,7 +362,7 @@ where
         (evaluation, losses.iter::<f32>().collect())
     }
 
-    /// How many samples batches have.
+    /// The number of samples in the batches.
     pub(crate) fn count(&self, batches: &[Batch<X, O::Target>]) -> usize {
         let counts = batches
             .iter()
@@ -379,7 +379,7 @@ impl<X: 'static, O: Objective> std::fmt::Debug for Experiment<'_, X, O> {
     }
 }
 
-/// The tensors of an input, outside autodiff.
+/// The tensors of an input, without autodiff.
 pub(crate) fn without_autodiff<X: Tensors>(input: X) -> Vec<AnyTensor> {
     let tensors = input.into_any().into_iter();
     tensors.map(AnyTensor::without_autodiff).collect()
@@ -392,7 +392,7 @@ pub(crate) fn device_of<M: Module>(network: &M) -> Device {
     devices.next().unwrap_or_default()
 }
 
-/// The sparsity of the weights of a quantized network: integers that stand for zero.
+/// The sparsity of the weights of a quantized network: the share of integers that represent zero.
 #[must_use]
 pub fn sparsity_of_integers(quantized: &Quantized) -> SparsityTable {
     let groups = |name: &str| {

@@ -8,17 +8,17 @@ use calcine_trace::{AnyTensor, Network, Tensors, typed_outputs};
 
 use crate::experiment::device_of;
 
-/// The forward pass of a float network that is only evaluated: by `calcine-engine` where the network is in host memory and the
-/// engine has all of its operations, otherwise by the operations of the device.
+/// The forward pass of a float network that is only evaluated. It is computed by `calcine-engine` if the network is in
+/// host memory and the engine supports all of its operations, and by Burn otherwise.
 ///
-/// The engine adds floats in another order than the operations of a device, so outputs may differ in their last bits.
+/// The engine adds floats in another order than Burn, so the outputs may differ in their last bits.
 pub(crate) struct Inference<'a> {
     network: &'a Network,
     engine: Option<Engine>,
 }
 
 impl<'a> Inference<'a> {
-    /// For the network as it is now, on all cores of the CPU.
+    /// Prepares the network in its current state for all cores of the CPU.
     pub(crate) fn new(network: &'a Network) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let graph = network.graph();
@@ -31,7 +31,7 @@ impl<'a> Inference<'a> {
         }
     }
 
-    /// The outputs for a batch that fits the network.
+    /// Computes the outputs for a batch that fits the network.
     pub(crate) fn forward<X: Tensors, Y: Tensors>(&self, input: X) -> Y {
         let inputs = input.into_any();
         let by_engine = self.engine.as_ref().and_then(|engine| run(engine, &inputs));
@@ -42,7 +42,8 @@ impl<'a> Inference<'a> {
     }
 }
 
-/// The engine of a network with this file; `None` if the network is not in host memory, or has an operation that the engine has not.
+/// Creates an engine from the bytes of a network file; `None` if the network is not in host memory, or has an operation
+/// that the engine does not support.
 pub(crate) fn compiled(
     device: &Device,
     threads: usize,
@@ -56,7 +57,8 @@ pub(crate) fn compiled(
     Engine::from_bytes(&file()?, options).ok()
 }
 
-/// What the engine computes, on the device of the inputs; `None` if it does not take them.
+/// Computes the outputs with the engine, and moves them to the device of the inputs; `None` if the engine does not
+/// accept the inputs.
 fn run(engine: &Engine, inputs: &[AnyTensor]) -> Option<Vec<AnyTensor>> {
     let device = inputs.first().map(AnyTensor::device).unwrap_or_default();
     let arrays: Vec<_> = inputs.iter().map(AnyTensor::to_array).collect();

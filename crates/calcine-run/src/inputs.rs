@@ -4,8 +4,8 @@ use calcine_trace::AnyTensor;
 
 use crate::RunError;
 
-/// Inputs of a network for a batch, in the shapes with which it was traced. Floats are `number(i)` for the i-th element of
-/// an input in row-major order; integers and truth values are zero.
+/// Creates inputs of a network for a batch, in the shapes with which it was traced. Floats are `number(i)` for the i-th
+/// element of an input in row-major order; integers are zero, and booleans are false.
 ///
 /// # Errors
 ///

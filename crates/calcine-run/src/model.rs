@@ -11,7 +11,7 @@ use calcine_trace::{AnyTensor, ForwardError, Network, NetworkFileError};
 
 use crate::RunError;
 
-/// A network, float or quantized: that of an experiment or of a file.
+/// A float or quantized network.
 ///
 /// # Examples
 ///
@@ -35,9 +35,9 @@ use crate::RunError;
 #[allow(clippy::large_enum_variant, reason = "an experiment has one of them")]
 #[derive(Debug, Clone)]
 pub enum Model {
-    /// In float: it can be measured, changed and trained.
+    /// A float network, which can be evaluated, changed and trained.
     Float(Network),
-    /// Quantized: it can be evaluated, and its activations observed.
+    /// A quantized network, which can be evaluated, and whose activations can be observed.
     Quantized(Quantized),
 }
 
@@ -116,8 +116,8 @@ impl Model {
         }
     }
 
-    /// Computes the outputs for a batch on the device of the network. A quantized network computes with the numbers that
-    /// its integers stand for.
+    /// Computes the outputs for a batch on the device of the network. A quantized network computes with dequantized
+    /// values.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ pub enum ModelFileError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelFileProblem {
-    /// The file system refuses.
+    /// The file system reports an error.
     #[error("the file cannot be read: {0}")]
     Io(#[source] io::Error),
     /// The file has none of the known formats.
