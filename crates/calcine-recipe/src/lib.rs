@@ -39,9 +39,9 @@
 //! | table | keys |
 //! |---|---|
 //! | `[train]` | `epochs`; `model`, `weights`, `batch_size`, `images_per_epoch`, `validation`, `lr`, `optimizer` (`sgd`, `adam`, `adamw`), `weight_decay`, `momentum` and `nesterov` or `beta_1`, `beta_2` and `epsilon`, `seed` |
-//!  `[pruner.NAME]` | `params`, `score`, `granularity`, and the amount: one of `level`, `threshold`, `sensitivity`, `hysteresis`, `bernoulli`, `n_of_m`; and the keys below |
+//! | `[pruner.NAME]` | `params`, `score`, `granularity`, and the amount: one of `level`, `threshold`, `sensitivity`, `hysteresis`, `bernoulli`, `n_of_m`; and the keys below |
 //! | `[regularizer.NAME]` | `type`, `params`, `granularity`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
-//!  `[lr.NAME]` | `type` and its parameters |
+//! | `[lr.NAME]` | `type` and its parameters |
 //! | `[rewind]` | `at`, `to`, `restore` |
 //! | `[thin]` | `at`, `padding_effect`, `inexact` |
 //! | `[quantize]` | tables `[quantize.prepare]`, `[quantize.weights]`, `[quantize.activations]`, `[quantize.accumulator]`, `[quantize.first_last]` and `[[quantize.layer]]`, whose keys are the fields of [`QuantizationSettings`](calcine_quantize::QuantizationSettings); `[quantize.training]` with `method`, `decay`, `images`, `start`, `freeze_ranges`, `freeze_norms` |
@@ -130,7 +130,6 @@
 //!   `cosine_warm_restarts`, `polynomial`, `one_cycle`, `plateau`. A policy with an `lr` and without a window acts in
 //!   every step of the whole run; with a window in epochs, the rate changes at the beginning of epochs. A schedule
 //!   without a length has that of the run.
-//!   schedule leaves out are the run's.
 //!
 //! Epochs and steps are counted from 0, in recipes and in everything that a run reports: the first epoch of a run is
 //! epoch 0, and the last one is `epochs` − 1. A step is an optimizer step.

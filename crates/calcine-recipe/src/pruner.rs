@@ -87,7 +87,7 @@ impl Pruner {
                 section.problems.add(&score.span, message);
             } else if !linear {
                 let message = "a score of activations has one value per filter or output of a linear \
-                               layer: use use `granularity = \"filter\"` or `\"fc_output\"`";
+                               layer: use `granularity = \"filter\"` or `\"fc_output\"`";
                 section.problems.add(&score.span, message);
             }
         }
