@@ -157,8 +157,6 @@ impl<M: Module> Run<M> {
     ///
     /// The state of the optimizer and the records of the policies pass through the host.
     ///
-    /// Optimizer state and policies' records pass through the host.
-    ///
     /// # Errors
     ///
     /// If the kept indices do not belong to this model, the thinned model does not have the sizes that they leave,
