@@ -58,11 +58,14 @@ impl Side {
 #[must_use]
 pub fn map(isa: Isa, x: &[f32], function: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
     let write = |start: usize, y: &mut [MaybeUninit<f32>]| {
-        isa.vectorize(|| {
-            for (y, x) in y.iter_mut().zip(&x[start..]) {
-                y.write(function(*x));
-            }
-        });
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                for (y, x) in y.iter_mut().zip(&x[start..]) {
+                    y.write(function(*x));
+                }
+            },
+        );
     };
     // SAFETY: there is a number of `x` for each number of each task.
     unsafe { filled(x.len(), TASK, write) }
@@ -71,11 +74,14 @@ pub fn map(isa: Isa, x: &[f32], function: impl Fn(f32) -> f32 + Sync) -> Vec<f32
 /// Replaces each number by the value of a function.
 pub fn map_in_place(isa: Isa, x: &mut [f32], function: impl Fn(f32) -> f32 + Sync) {
     let task = |x: &mut [f32]| {
-        isa.vectorize(|| {
-            for x in x {
-                *x = function(*x);
-            }
-        });
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                for x in x {
+                    *x = function(*x);
+                }
+            },
+        );
     };
     if x.len() <= TASK {
         task(x);
@@ -108,16 +114,19 @@ pub fn clip(
     let mut sides = Vec::with_capacity(x.len());
     let task =
         |((x, values), sides): ((&[f32], &mut [MaybeUninit<f32>]), &mut [MaybeUninit<u8>])| {
-            isa.vectorize(|| {
-                let mut any = 0;
-                for ((x, value), side) in x.iter().zip(values).zip(sides) {
-                    let (own, of_own) = function(*x);
-                    value.write(own);
-                    side.write(of_own as u8);
-                    any |= of_own as u8;
-                }
-                any
-            })
+            isa.vectorize(
+                #[inline(always)]
+                || {
+                    let mut any = 0;
+                    for ((x, value), side) in x.iter().zip(values).zip(sides) {
+                        let (own, of_own) = function(*x);
+                        value.write(own);
+                        side.write(of_own as u8);
+                        any |= of_own as u8;
+                    }
+                    any
+                },
+            )
         };
     let any = (x.par_chunks(TASK))
         .zip(values.spare_capacity_mut()[..x.len()].par_chunks_mut(TASK))
@@ -144,11 +153,14 @@ pub fn stop(isa: Isa, gradients: &mut [f32], sides: &[u8]) {
         "there must be a side for each gradient"
     );
     (gradients.par_chunks_mut(TASK).zip(sides.par_chunks(TASK))).for_each(|(gradients, sides)| {
-        isa.vectorize(|| {
-            for (gradient, side) in gradients.iter_mut().zip(sides) {
-                *gradient = if *side == 0 { *gradient } else { 0.0 };
-            }
-        });
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                for (gradient, side) in gradients.iter_mut().zip(sides) {
+                    *gradient = if *side == 0 { *gradient } else { 0.0 };
+                }
+            },
+        );
     });
 }
 
@@ -173,7 +185,12 @@ pub fn symmetric_rows(isa: Isa, x: &[f32], length: usize, top: f32) -> Vec<f32> 
             scale
         }
     };
-    let largest = |x: &[f32]| isa.vectorize(|| largest(x));
+    let largest = |x: &[f32]| {
+        isa.vectorize(
+            #[inline(always)]
+            || largest(x),
+        )
+    };
     let change = |x: f32, scale: f32| nearest(x / scale, [-top, top]) * scale;
     if x.len() == length {
         let of_tasks = x.par_chunks(TASK).map(largest);
@@ -182,14 +199,17 @@ pub fn symmetric_rows(isa: Isa, x: &[f32], length: usize, top: f32) -> Vec<f32> 
     }
     let write = |start: usize, values: &mut [MaybeUninit<f32>]| {
         let rows = x[start..].chunks_exact(length);
-        isa.vectorize(|| {
-            for (values, row) in values.chunks_exact_mut(length).zip(rows) {
-                let scale = scale_of(self::largest(row));
-                for (value, x) in values.iter_mut().zip(row) {
-                    value.write(change(*x, scale));
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                for (values, row) in values.chunks_exact_mut(length).zip(rows) {
+                    let scale = scale_of(self::largest(row));
+                    for (value, x) in values.iter_mut().zip(row) {
+                        value.write(change(*x, scale));
+                    }
                 }
-            }
-        });
+            },
+        );
     };
     // SAFETY: tasks are whole rows, and so is `x`.
     unsafe { filled(x.len(), task_of(length), write) }
@@ -256,20 +276,31 @@ pub fn sum_where(isa: Isa, gradients: &[f32], sides: &[u8], side: Side) -> f64 {
         sides.len(),
         "there must be a side for each gradient"
     );
+    let side = side as u8;
+    let on_side = |gradient: f32, own: u8| if own == side { gradient } else { 0.0 };
     let of_task = |(gradients, sides): (&[f32], &[u8])| {
-        isa.vectorize(|| {
-            let mut sum = 0.0;
-            for (gradients, sides) in gradients.chunks(BLOCK).zip(sides.chunks(BLOCK)) {
-                let mut lanes = [0.0_f32; LANES];
-                for (gradients, sides) in gradients.chunks(LANES).zip(sides.chunks(LANES)) {
-                    for ((lane, gradient), own) in lanes.iter_mut().zip(gradients).zip(sides) {
-                        *lane += if *own == side as u8 { *gradient } else { 0.0 };
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                let mut sum = 0.0;
+                for (gradients, sides) in gradients.chunks(BLOCK).zip(sides.chunks(BLOCK)) {
+                    let mut lanes = [0.0_f32; LANES];
+                    let (gradients, gradients_behind) = gradients.as_chunks::<LANES>();
+                    let (sides, sides_behind) = sides.as_chunks::<LANES>();
+                    for (gradients, sides) in gradients.iter().zip(sides) {
+                        for at in 0..LANES {
+                            lanes[at] += on_side(gradients[at], sides[at]);
+                        }
                     }
+                    let behind = gradients_behind.iter().zip(sides_behind);
+                    for (lane, (gradient, side)) in lanes.iter_mut().zip(behind) {
+                        *lane += on_side(*gradient, *side);
+                    }
+                    sum += f64::from(lanes.into_iter().sum::<f32>());
                 }
-                sum += f64::from(lanes.into_iter().sum::<f32>());
-            }
-            sum
-        })
+                sum
+            },
+        )
     };
     let tasks = gradients.par_chunks(TASK).zip(sides.par_chunks(TASK));
     let sums: Vec<f64> = tasks.map(of_task).collect();
@@ -314,27 +345,31 @@ impl Learned<'_> {
     #[must_use]
     pub fn forward(&self, x: &[f32]) -> Vec<f32> {
         self.check(x);
-        let change = |x: f32, scale: f32| nearest(x / scale, self.ends) * scale;
+        let ends = self.ends;
+        let change = |x: f32, scale: f32| nearest(x / scale, ends) * scale;
         let write = |start: usize, values: &mut [MaybeUninit<f32>]| {
-            self.isa.vectorize(|| {
-                let x = &x[start..][..values.len()];
-                if self.inner == 1 && self.scales.len() > 1 {
-                    let lines = values.chunks_mut(self.scales.len());
-                    for (values, x) in lines.zip(x.chunks(self.scales.len())) {
-                        for ((value, x), scale) in values.iter_mut().zip(x).zip(self.scales) {
-                            value.write(change(*x, *scale));
+            self.isa.vectorize(
+                #[inline(always)]
+                || {
+                    let x = &x[start..][..values.len()];
+                    if self.inner == 1 && self.scales.len() > 1 {
+                        let lines = values.chunks_mut(self.scales.len());
+                        for (values, x) in lines.zip(x.chunks(self.scales.len())) {
+                            for ((value, x), scale) in values.iter_mut().zip(x).zip(self.scales) {
+                                value.write(change(*x, *scale));
+                            }
+                        }
+                        return;
+                    }
+                    let rows = values.chunks_mut(self.row()).zip(x.chunks(self.row()));
+                    for (at, (values, x)) in rows.enumerate() {
+                        let scale = self.scales[self.scale(start, at)];
+                        for (value, x) in values.iter_mut().zip(x) {
+                            value.write(change(*x, scale));
                         }
                     }
-                    return;
-                }
-                let rows = values.chunks_mut(self.row()).zip(x.chunks(self.row()));
-                for (at, (values, x)) in rows.enumerate() {
-                    let scale = self.scale(start, at);
-                    for (value, x) in values.iter_mut().zip(x) {
-                        value.write(change(*x, self.scales[scale]));
-                    }
-                }
-            });
+                },
+            );
         };
         // SAFETY: chunks of `x` and of the task have the same lengths, and lines have a number for each scale.
         unsafe { filled(x.len(), self.task(), write) }
@@ -358,7 +393,10 @@ impl Learned<'_> {
         let of_task = |(task, gradients): (usize, &mut [f32])| {
             let start = task * self.task();
             let x = &x[start..][..gradients.len()];
-            self.isa.vectorize(|| self.reduce(start, x, gradients))
+            self.isa.vectorize(
+                #[inline(always)]
+                || self.reduce(start, x, gradients),
+            )
         };
         let of_tasks: Vec<Vec<f64>> = (gradients.par_chunks_mut(self.task()).enumerate())
             .map(of_task)
@@ -374,6 +412,7 @@ impl Learned<'_> {
 
     #[inline(always)]
     fn reduce(&self, start: usize, x: &[f32], gradients: &mut [f32]) -> Vec<f64> {
+        let ends = self.ends;
         let mut sums = vec![0.0; self.scales.len()];
         if self.inner == 1 && self.scales.len() > 1 {
             let lines = gradients.chunks_mut(self.scales.len());
@@ -381,7 +420,7 @@ impl Learned<'_> {
                 let numbers = gradients.iter_mut().zip(x);
                 for ((gradient, x), (scale, sum)) in numbers.zip(self.scales.iter().zip(&mut sums))
                 {
-                    *sum += f64::from(self.product(*x, *scale, gradient));
+                    *sum += f64::from(product(*x, *scale, ends, gradient));
                 }
             }
             return sums;
@@ -392,29 +431,20 @@ impl Learned<'_> {
             let scale = self.scales[own];
             for (gradients, x) in gradients.chunks_mut(BLOCK).zip(x.chunks(BLOCK)) {
                 let mut lanes = [0.0_f32; LANES];
-                for (gradients, x) in gradients.chunks_mut(LANES).zip(x.chunks(LANES)) {
-                    for ((lane, gradient), x) in lanes.iter_mut().zip(gradients).zip(x) {
-                        *lane += self.product(*x, scale, gradient);
+                let (gradients, gradients_behind) = gradients.as_chunks_mut::<LANES>();
+                let (x, x_behind) = x.as_chunks::<LANES>();
+                for (gradients, x) in gradients.iter_mut().zip(x) {
+                    for at in 0..LANES {
+                        lanes[at] += product(x[at], scale, ends, &mut gradients[at]);
                     }
+                }
+                for (at, (gradient, x)) in gradients_behind.iter_mut().zip(x_behind).enumerate() {
+                    lanes[at] += product(*x, scale, ends, gradient);
                 }
                 sums[own] += f64::from(lanes.into_iter().sum::<f32>());
             }
         }
         sums
-    }
-
-    /// What a number adds to the gradient of its scale; its own gradient becomes zero if it was clipped.
-    #[inline(always)]
-    fn product(&self, x: f32, scale: f32, gradient: &mut f32) -> f32 {
-        let q = x / scale;
-        let rounded = nearest(q, self.ends);
-        let own = *gradient;
-        if (q < self.ends[0]) | (q > self.ends[1]) {
-            *gradient = 0.0;
-            own * rounded
-        } else {
-            own * (rounded - q)
-        }
     }
 
     fn check(&self, x: &[f32]) {
@@ -446,6 +476,18 @@ impl Learned<'_> {
     fn scale(&self, start: usize, row: usize) -> usize {
         (start / self.row() + row) % self.scales.len()
     }
+}
+
+/// What a number adds to the gradient of its scale; its own gradient becomes zero if it was clipped.
+#[inline(always)]
+fn product(x: f32, scale: f32, ends: [f32; 2], gradient: &mut f32) -> f32 {
+    let [low, high] = ends;
+    let q = x / scale;
+    let rounded = nearest(q, ends);
+    let own = *gradient;
+    let is_clipped = (q < low) | (q > high);
+    *gradient = if is_clipped { 0.0 } else { own };
+    own * if is_clipped { rounded } else { rounded - q }
 }
 
 /// The numbers of a task of whole rows.

@@ -85,25 +85,29 @@ impl BatchNorm {
         // Channel by channel, because the numbers that the statistics have read are still in the cache when they are
         // normalized.
         let normalize = |(channel, y): (usize, Vec<&mut [MaybeUninit<f32>]>)| {
-            self.isa.vectorize(|| {
-                let [mean, variance] = self.statistics_of(x, samples, channel);
-                let scale = gamma[channel] / (variance + self.epsilon).sqrt();
-                let of = |x: f32| (x - mean) * scale + beta[channel];
-                for (sample, y) in y.into_iter().enumerate() {
-                    let plane = self.plane(sample, channel);
-                    let x = &x[plane.clone()];
-                    let other = other.map(|other| &other[plane]);
-                    match (other, self.ends) {
-                        (None, None) => each(x, y, of),
-                        (None, Some(ends)) => each(x, y, |x| clamped(of(x), ends)),
-                        (Some(other), None) => each_pair(x, other, y, |x, o| of(x) + o),
-                        (Some(other), Some(ends)) => {
-                            each_pair(x, other, y, |x, o| clamped(of(x) + o, ends));
+            self.isa.vectorize(
+                #[inline(always)]
+                || {
+                    let [mean, variance] = self.statistics_of(x, samples, channel);
+                    let scale = gamma[channel] / (variance + self.epsilon).sqrt();
+                    let beta = beta[channel];
+                    let of = |x: f32| (x - mean) * scale + beta;
+                    for (sample, y) in y.into_iter().enumerate() {
+                        let plane = self.plane(sample, channel);
+                        let x = &x[plane.clone()];
+                        let other = other.map(|other| &other[plane]);
+                        match (other, self.ends) {
+                            (None, None) => each(x, y, of),
+                            (None, Some(ends)) => each(x, y, |x| clamped(of(x), ends)),
+                            (Some(other), None) => each_pair(x, other, y, |x, o| of(x) + o),
+                            (Some(other), Some(ends)) => {
+                                each_pair(x, other, y, |x, o| clamped(of(x) + o, ends));
+                            }
                         }
                     }
-                }
-                [mean, variance]
-            })
+                    [mean, variance]
+                },
+            )
         };
         let own: Vec<[f32; 2]> = (channels.into_par_iter().enumerate())
             .map(normalize)
@@ -155,50 +159,55 @@ impl BatchNorm {
             false => (0..self.channels).map(|_| Vec::new()).collect(),
         };
         let own = |(channel, (mut dy, dx)): (usize, (Vec<&mut [f32]>, Vec<_>))| {
-            self.isa.vectorize(|| {
-                let mean = statistics.mean[channel];
-                let mut sums = [0.0_f64; 2];
-                for (sample, dy) in dy.iter_mut().enumerate() {
-                    let plane = self.plane(sample, channel);
-                    if let Some([low, high]) = self.ends {
-                        for (dy, y) in dy.iter_mut().zip(&y[plane.clone()]) {
-                            // The gradient passes where `y` is NaN.
-                            *dy = if (*y <= low) | (*y >= high) { 0.0 } else { *dy };
-                        }
-                    }
-                    let of_plane = pair_of_sums(&x[plane], dy, mean);
-                    for (sum, own) in sums.iter_mut().zip(of_plane) {
-                        *sum += f64::from(own);
-                    }
-                }
-                let [of_gradients, of_products] = sums;
-                let count = (samples * self.area).max(1) as f64;
-                let variance = f64::from(statistics.variance[channel]) + f64::from(self.epsilon);
-                let scale = gamma[channel] / (statistics.variance[channel] + self.epsilon).sqrt();
-                // dx = scale · (dy − mean of dy − (x − mean) · slope).
-                #[allow(clippy::cast_possible_truncation, reason = "gradients are f32")]
-                let [of_gamma, of_beta, mean_of_dy, slope] = [
-                    of_products / variance.sqrt(),
-                    of_gradients,
-                    of_gradients / count,
-                    of_products / variance / count,
-                ]
-                .map(|number| number as f32);
-                let of = |x: f32, dy: f32| scale * (dy - mean_of_dy - (x - mean) * slope);
-                if adds {
-                    for (sample, (dy, dx)) in dy.iter().zip(dx).enumerate() {
-                        each_pair(&x[self.plane(sample, channel)], dy, dx, of);
-                    }
-                } else {
+            self.isa.vectorize(
+                #[inline(always)]
+                || {
+                    let mean = statistics.mean[channel];
+                    let mut sums = [0.0_f64; 2];
                     for (sample, dy) in dy.iter_mut().enumerate() {
-                        let x = &x[self.plane(sample, channel)];
-                        for (dy, x) in dy.iter_mut().zip(x) {
-                            *dy = of(*x, *dy);
+                        let plane = self.plane(sample, channel);
+                        if let Some([low, high]) = self.ends {
+                            for (dy, y) in dy.iter_mut().zip(&y[plane.clone()]) {
+                                // The gradient passes where `y` is NaN.
+                                *dy = if (*y <= low) | (*y >= high) { 0.0 } else { *dy };
+                            }
+                        }
+                        let of_plane = pair_of_sums(&x[plane], dy, mean);
+                        for (sum, own) in sums.iter_mut().zip(of_plane) {
+                            *sum += f64::from(own);
                         }
                     }
-                }
-                [of_gamma, of_beta]
-            })
+                    let [of_gradients, of_products] = sums;
+                    let count = (samples * self.area).max(1) as f64;
+                    let variance =
+                        f64::from(statistics.variance[channel]) + f64::from(self.epsilon);
+                    let scale =
+                        gamma[channel] / (statistics.variance[channel] + self.epsilon).sqrt();
+                    // dx = scale · (dy − mean of dy − (x − mean) · slope).
+                    #[allow(clippy::cast_possible_truncation, reason = "gradients are f32")]
+                    let [of_gamma, of_beta, mean_of_dy, slope] = [
+                        of_products / variance.sqrt(),
+                        of_gradients,
+                        of_gradients / count,
+                        of_products / variance / count,
+                    ]
+                    .map(|number| number as f32);
+                    let of = |x: f32, dy: f32| scale * (dy - mean_of_dy - (x - mean) * slope);
+                    if adds {
+                        for (sample, (dy, dx)) in dy.iter().zip(dx).enumerate() {
+                            each_pair(&x[self.plane(sample, channel)], dy, dx, of);
+                        }
+                    } else {
+                        for (sample, dy) in dy.iter_mut().enumerate() {
+                            let x = &x[self.plane(sample, channel)];
+                            for (dy, x) in dy.iter_mut().zip(x) {
+                                *dy = of(*x, *dy);
+                            }
+                        }
+                    }
+                    [of_gamma, of_beta]
+                },
+            )
         };
         let dy = self.by_channel(dy);
         let gradients: Vec<[f32; 2]> = (dy.into_par_iter().zip(dx_by_channel).enumerate())
@@ -288,13 +297,13 @@ fn each_pair(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>], of: impl Fn(f32, 
 #[inline(always)]
 fn sum(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0_f32; LANES];
-    let mut chunks = numbers.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for (lane, number) in lanes.iter_mut().zip(chunk) {
-            *lane += of(*number);
+    let (chunks, behind) = numbers.as_chunks::<LANES>();
+    for chunk in chunks {
+        for at in 0..LANES {
+            lanes[at] += of(chunk[at]);
         }
     }
-    for (lane, number) in lanes.iter_mut().zip(chunks.remainder()) {
+    for (lane, number) in lanes.iter_mut().zip(behind) {
         *lane += of(*number);
     }
     lanes.iter().sum()
@@ -303,17 +312,18 @@ fn sum(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
 /// The sum of the gradients, and the sum of their products with `x − mean`.
 #[inline(always)]
 fn pair_of_sums(x: &[f32], dy: &[f32], mean: f32) -> [f32; 2] {
-    let mut lanes = [[0.0_f32; LANES]; 2];
-    let mut add = |x: &[f32], dy: &[f32]| {
-        for at in 0..x.len().min(LANES) {
-            lanes[0][at] += dy[at];
-            lanes[1][at] += dy[at] * (x[at] - mean);
+    let [mut of_gradients, mut of_products] = [[0.0_f32; LANES]; 2];
+    let (x, behind) = x.as_chunks::<LANES>();
+    let (dy, behind_dy) = dy.as_chunks::<LANES>();
+    for (x, dy) in x.iter().zip(dy) {
+        for at in 0..LANES {
+            of_gradients[at] += dy[at];
+            of_products[at] += dy[at] * (x[at] - mean);
         }
-    };
-    let (mut xs, mut dys) = (x.chunks_exact(LANES), dy.chunks_exact(LANES));
-    for (x, dy) in (&mut xs).zip(&mut dys) {
-        add(x, dy);
     }
-    add(xs.remainder(), dys.remainder());
-    lanes.map(|lanes| lanes.iter().sum())
+    for (at, (x, dy)) in behind.iter().zip(behind_dy).enumerate() {
+        of_gradients[at] += dy;
+        of_products[at] += dy * (x - mean);
+    }
+    [of_gradients, of_products].map(|lanes| lanes.iter().sum())
 }
