@@ -142,10 +142,10 @@ impl QatNetwork {
     pub(super) fn activation_scale(&self, plan: &ActivationPlan) -> Option<Tensor<1>> {
         let levels = f64::from((1_u32 << plan.settings.bits) - 1);
         Some(match plan.method {
-            ActivationMethod::LearnedScale(scale) => self.learned(scale)?.detach(),
-            ActivationMethod::LearnedClip(clip) => self.learned(clip)?.detach().div_scalar(levels),
+            ActivationMethod::LearnedScale(scale) => self.settled(scale)?,
+            ActivationMethod::LearnedClip(clip) => self.settled(clip)?.div_scalar(levels),
             ActivationMethod::Moving(at) => {
-                let ends = self.ranges[at].1.value_sync();
+                let ends = self.ranges[at].1.value_sync().without_autodiff();
                 let [scale, _, _] =
                     quantizer_between(ends, plan.settings.bits, plan.settings.scheme);
                 scale
@@ -160,7 +160,7 @@ impl QatNetwork {
         let method = self.plan.method;
         let factors = self.factors(weight);
         let own = match method {
-            Method::Lsq => self.learned(weight.scale?)?.detach(),
+            Method::Lsq => self.settled(weight.scale?)?,
             Method::Dorefa | Method::Pact if weight.bits == 1 => self.weight(weight)?.abs().mean(),
             Method::Dorefa | Method::Pact => {
                 self.number(1.0 / f64::from((1_u32 << weight.bits) - 1))?
@@ -257,7 +257,7 @@ impl QatNetwork {
         }
     }
 
-    /// The factors of the norm after a layer for each output, detached from autodiff; never exactly zero.
+    /// The factors of the norm after a layer for each output, without autodiff; never exactly zero.
     pub(super) fn factors(&self, weight: &WeightPlan) -> Option<Tensor<1>> {
         let norm = &self.plan.graph.nodes[weight.norm?];
         let Op::BatchNorm { epsilon, .. } = norm.op else {
@@ -276,17 +276,22 @@ impl QatNetwork {
         Some(value.abs().clamp_min(LEAST))
     }
 
-    /// The values of a parameter, detached from autodiff.
-    fn vector(&self, id: ValueId) -> Option<Tensor<1>> {
-        let value = self.network.tensor(id).and_then(AnyTensor::flat)?;
-        Some(value.detach())
+    /// Like [`learned`](Self::learned), without autodiff.
+    fn settled(&self, id: ValueId) -> Option<Tensor<1>> {
+        Some(self.vector(id)?.abs().clamp_min(LEAST))
     }
 
-    /// The rows of a weight, one for each output, detached from autodiff.
+    /// The values of a parameter, without autodiff.
+    fn vector(&self, id: ValueId) -> Option<Tensor<1>> {
+        let value = self.network.tensor(id).and_then(AnyTensor::flat)?;
+        Some(value.without_autodiff())
+    }
+
+    /// The rows of a weight, one for each output, without autodiff.
     fn weight(&self, weight: &WeightPlan) -> Option<Tensor<2>> {
         let id = self.plan.graph.nodes[weight.node].inputs[1];
         let rows = self.network.tensor(id)?.rows(weight.axis)?;
-        Some(rows.detach())
+        Some(rows.without_autodiff())
     }
 
     /// A number on the device of the network.
@@ -294,6 +299,7 @@ impl QatNetwork {
     fn number(&self, number: f64) -> Option<Tensor<1>> {
         use burn::module::Module as _;
         let device = self.network.devices().into_iter().next()?;
+        let device = device.without_autodiff();
         Some(Tensor::from_floats([number as f32], &device))
     }
 }
