@@ -348,6 +348,11 @@ where
             "{epochs} epochs of {steps} steps by {}",
             recipe.file().unwrap_or("a recipe without a name")
         );
+        if let Some(isa) = self.initial.training_kernels() {
+            tracing::info!(
+                "the traced network trains: its convolutions and batch norms with Calcine's kernels ({isa}), everything else with Burn"
+            );
+        }
         let measure = |model: &M| experiment.measure(passes.evaluating(model));
         let driver = stages.driver(&model)?;
         let mut warnings = recipe.warnings(steps);

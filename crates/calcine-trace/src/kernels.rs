@@ -45,6 +45,13 @@ pub(crate) fn convolution(
     Some(with_rank!(rank, D => Tensor::<D>::from_dispatch(y).into()))
 }
 
+/// The instruction set of the kernels for tensors like this one, if there are any.
+pub(crate) fn of_training(tensor: AnyTensor) -> Option<String> {
+    let isa = Isa::best();
+    let tensor = tensor.autodiff().into_dispatch();
+    (isa != Isa::Portable && are_trained_on_flex([&tensor])).then(|| isa.to_string())
+}
+
 /// Whether they are 32-bit float tensors on a flex device, and at least one of them on the tape.
 fn are_trained_on_flex<'a>(tensors: impl IntoIterator<Item = &'a DispatchTensor>) -> bool {
     let on_flex = |kind: &DispatchTensorKind| matches!(kind, DispatchTensorKind::Flex(_));

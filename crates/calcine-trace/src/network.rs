@@ -168,6 +168,20 @@ impl Network {
         }
     }
 
+    /// The instruction set of the kernels with which a training pass of this network computes its convolutions and batch norms; `None` if
+    /// Burn computes them: on devices other than flex, without the feature `flex`, and on CPUs without AVX2. Nothing is read.
+    #[must_use]
+    pub fn training_kernels(&self) -> Option<String> {
+        #[cfg(feature = "flex")]
+        {
+            let mut parameters = self.graph.parameters();
+            let tensor = parameters.find_map(|(id, _)| self.tensor(id))?;
+            crate::kernels::of_training(tensor)
+        }
+        #[cfg(not(feature = "flex"))]
+        None
+    }
+
     /// The id of the parameter that a value of the graph is, by which gradients and edits know it; `None` of running statistics
     /// and of any other value.
     #[must_use]

@@ -5,8 +5,9 @@ use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig1d, PaddingConfig2d, Relu};
 use burn::tensor::{Device, Gradients, Tensor};
 use calcine_graph::{Node, Op};
+use calcine_kernels::Isa;
 use calcine_params::{Edit, Inventory, edit};
-use calcine_testkit::{device, each};
+use calcine_testkit::{device, each, is_reference};
 use calcine_trace::{AnyTensor, Network, Observer, trace, typed_outputs};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -268,6 +269,18 @@ fn so_have_convolutions_of_sequences() {
         let x = numbers([3, channels[0], 11]);
         same_as_burn(convolution(channels, groups), &device, &x, Conv1d::forward).unwrap();
     }
+}
+
+/// A network tells which kernels it trains with: none on other devices, nor on CPUs without vector instructions that they are written for.
+#[test]
+fn a_network_names_the_kernels_that_it_trains_with() {
+    let device = device();
+    let layer = Images::SMALL.layer(&device);
+    let network: Network = trace(&layer, numbers([1, 3, 6, 7]), Conv2d::forward).unwrap();
+    let vectors = Isa::best() != Isa::Portable;
+    let expected = (is_reference() && vectors).then(|| Isa::best().to_string());
+    assert_eq!(network.training_kernels(), expected);
+    assert_eq!(network.train().training_kernels(), expected);
 }
 
 #[test]
