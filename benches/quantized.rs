@@ -1,7 +1,7 @@
 //! The hot paths of quantization, one figure a run, so that two builds can be measured in turn (`compare.sh`).
 //!
 //! `quantized forward` prints the time of `Quantized::forward` of ResNet-20 over 128 images, by the engine and by Burn's operations, `quantized step METHOD` that
-//! of a training step of a quantization-aware ResNet-20 over 32 images, and `quantized memory` the peak memory that a
+//! of a training step of a quantization-aware ResNet-20 over 32 images, `quantized plain` that of the float network, and `quantized memory` the peak memory that a
 //! forward pass of 128 images adds. Without arguments it prints all of them.
 #![allow(missing_docs, reason = "a bench is a program")]
 #![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
@@ -105,6 +105,17 @@ fn step(name: &str, method: Method) {
     });
 }
 
+/// A training step of the network that is not quantized, for comparison.
+fn plain() {
+    let mut plain = Some(trained(network().train()));
+    let batch = batch(&Device::flex().autodiff());
+    time("step plain", || {
+        plain = plain
+            .take()
+            .map(|plain| calcine_benches::step(plain, batch.clone()));
+    });
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| {
@@ -116,6 +127,9 @@ fn main() {
     }
     if wanted("forward") {
         forward();
+    }
+    if wanted("plain") {
+        plain();
     }
     for (name, _, method) in methods() {
         if wanted("step") || wanted(name) {
