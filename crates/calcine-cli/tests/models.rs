@@ -45,7 +45,7 @@ fn what_is_no_model_is_refused_alike_by_every_command() {
             "there is no network file nowhere/net.safetensors",
         ),
         (&*place, "expected a network of the zoo or a network file"),
-        (&*onnx, "the file is no ONNX model: it has no graph"),
+        (&*onnx, "the file is not an ONNX model: it has no graph"),
         (&*pickle, "holds PyTorch weights without a network"),
         (&*text, "neither a network file"),
     ];

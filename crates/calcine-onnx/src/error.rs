@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What is wrong with the bytes of a file, in words that go on "the file is no ONNX model: ".
+/// What is wrong with the bytes of a file, as the end of a message that begins with "the file is not an ONNX model: ".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
@@ -52,7 +52,7 @@ pub enum ExportError {
     #[error("{} nodes cannot be exported:{}", .0.len(), listed(.0))]
     Nodes(Vec<UnsupportedNode>),
     /// The opset is not supported.
-    #[error("opset {0} is not written: valid are 13 to 25")]
+    #[error("opset {0} cannot be written: valid are 13 to 25")]
     Opset(i64),
     /// The network cannot be written in this form.
     #[error("the form `{form}` {problem}")]
@@ -77,10 +77,10 @@ pub enum ExportError {
 #[non_exhaustive]
 pub enum ImportError {
     /// The bytes are not an ONNX model.
-    #[error("the file is no ONNX model: {0}")]
+    #[error("the file is not an ONNX model: {0}")]
     Malformed(&'static str),
     /// The opset of the model is not supported.
-    #[error("the file is of opset {0}: valid are 7 to 28")]
+    #[error("the file has opset {0}: valid are 7 to 28")]
     Opset(i64),
     /// The elements of a tensor do not fit its type and shape, or the tensor is missing.
     #[error("the tensor `{name}` {problem}")]

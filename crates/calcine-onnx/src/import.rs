@@ -1,4 +1,4 @@
-//! ONNX files as networks.
+//! Reads ONNX files as networks.
 
 mod attention;
 mod computed;
@@ -44,20 +44,20 @@ use self::sharing::Sharing;
 use crate::error::{ImportError, UnsupportedNode};
 use crate::proto::{self, Dimension, Model};
 
-/// The opsets that are read.
+/// The supported opsets.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
 /// How a file is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImportOptions {
-    /// Whether the first axis of each input is the batch, of any size, also where the file was made for a fixed one. A file for
-    /// which that does not hold is read as it is.
+    /// Whether the first axis of each input is the batch axis and may have any length, even if the file was made for a
+    /// fixed batch size. If a file cannot be read in this way, it is read with its fixed batch size.
     pub free_batch: bool,
-    /// The lengths of other axes that the file only names, as those of sequences.
+    /// The lengths of other axes to which the file gives only a name, such as those of sequences.
     pub lengths: BTreeMap<String, usize>,
-    /// Inputs that are no inputs of the network, by name: what they are is known, as a shape, an axis or a mask that a caller
-    /// would give each time, and all that follows from it is computed when the file is read.
+    /// The values of inputs that are the same for every batch, by name, such as a shape, an axis or a mask. They are
+    /// not inputs of the network, and everything that depends only on them is computed when the file is read.
     pub constants: BTreeMap<String, TensorData>,
 }
 
@@ -71,11 +71,11 @@ impl Default for ImportOptions {
     }
 }
 
-/// A network of the bytes of an ONNX file, as [`read_file`], without external data.
+/// Reads a network from the bytes of an ONNX file like [`read_file`], but without external data.
 ///
 /// # Errors
 ///
-/// As [`read_file`], and if weights are in another file.
+/// The errors of [`read_file`], and an error if weights are in another file.
 ///
 /// # Examples
 ///
@@ -104,25 +104,28 @@ pub fn read_bytes(
     Ok(read_in(bytes, None, options, device)?.network)
 }
 
-/// A network of an ONNX file, on a device.
+/// Reads the network of an ONNX file, and puts it on a device.
 ///
-/// Float initializers become parameters under their names; those of batch and layer norms are called as Burn calls them (`gamma`, `beta`,
-/// `running_mean`, `running_var`), characters that no path has become `_`, and those that an exporter numbered (`onnx::Conv_12`) have the path of their node.
-/// Parameters that PyTorch's exporters stored as one because they were equal are apart, and one that several modules use is one, with its path
-/// in the other modules as an alias ([`Network::with_alias`]).
-/// A matrix that a product reads transposed is stored as the product needs it. What depends on no input is computed, shapes
-/// become part of the graph, and what does nothing (`Identity`, `Dropout`, casts between floats) is left out.
-/// All floats are read as 32-bit ones. Quantized integers are read as the floats that they stand for. The file's metadata are the network's
-/// ([`Network::metadata`]).
+/// Float initializers become parameters with the same names, with these exceptions: parameters of batch and layer norms
+/// have Burn's names (`gamma`, `beta`, `running_mean`, `running_var`), characters that cannot occur in a path are
+/// replaced by `_`, and parameters that an exporter numbered (`onnx::Conv_12`) have the path of their node. PyTorch's
+/// exporters store equal parameters once; these are separated. A parameter that several modules share remains one
+/// parameter, with its paths in the other modules as aliases ([`Network::with_alias`]).
 ///
-/// The result trains, and its batch is free where [`ImportOptions::free_batch`] says so.
+/// A matrix that is transposed before a product is stored as the product needs it. Values that do not depend on an
+/// input are computed, shapes become part of the graph, and operators without effect (`Identity`, `Dropout`, casts
+/// between floats) are removed. All floats are converted to 32 bits. Quantized integers are dequantized. The network
+/// has the metadata of the file ([`Network::metadata`]).
 ///
-/// Memory is bounded by a small multiple of the file's size, whatever it claims; external data must be in the file's folder or
-/// below.
+/// The network can be trained, and its batch size is free if [`ImportOptions::free_batch`] is set.
+///
+/// Memory is limited to a small multiple of the size of the file, whatever sizes the file declares. External data must
+/// be in the folder of the file or below.
 ///
 /// # Errors
 ///
-/// If the file is no ONNX model, or of an opset that is not read; if a tensor is not there or does not fit; if an input has an axis without a
+/// If the file is not an ONNX model, or has an unsupported opset; if a tensor is missing or does not fit; if an axis of
+/// an input has no length; or if nodes cannot be represented in a graph (all of them are listed).
 /// length; if nodes have no counterpart in a graph, all of which are listed.
 pub fn read_file(
     file: &Path,
@@ -151,7 +154,7 @@ pub struct Imported {
 ///
 /// # Errors
 ///
-/// As [`read_file`].
+/// The errors of [`read_file`].
 pub fn import_file(
     file: &Path,
     options: &ImportOptions,
@@ -165,18 +168,18 @@ pub fn import_file(
     read_in(&bytes, Some(folder), options, device)
 }
 
-/// Whether a file is to be read as ONNX, by its name: it ends with `.onnx`.
+/// Whether a file is to be read as ONNX according to its name, which ends with `.onnx`.
 #[must_use]
 pub fn is_onnx(file: &Path) -> bool {
     file.extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
 
-/// The names of a file's inputs that are no initializers, in order.
+/// The names of the inputs of a file that are not initializers, in order.
 ///
 /// # Errors
 ///
-/// If the bytes are no ONNX model.
+/// If the bytes are not an ONNX model.
 pub fn input_names(bytes: &[u8]) -> Result<Vec<String>, ImportError> {
     let model = Model::read(bytes)?;
     let initializers: HashSet<&str> = model
@@ -192,11 +195,11 @@ pub fn input_names(bytes: &[u8]) -> Result<Vec<String>, ImportError> {
         .collect())
 }
 
-/// A tensor as files of inputs and outputs have it (`input_0.pb`): floats as `f32`, integers as `i64`, booleans.
+/// Reads a tensor from a file of inputs or outputs (`input_0.pb`): floats as `f32`, integers as `i64`, and booleans.
 ///
 /// # Errors
 ///
-/// If the bytes are no tensor of ONNX, or one of a type that is not read.
+/// If the bytes are not a tensor of ONNX, or one of an unsupported type.
 pub fn read_tensor(bytes: &[u8]) -> Result<TensorData, ImportError> {
     let tensor = proto::Tensor::read(bytes)?;
     let host = Folder::default().host(&tensor)?;
@@ -263,7 +266,7 @@ fn network(
             "sparse initializers and functions of its own are not read; valid are dense tensors and ONNX's operators",
         ));
     }
-    // What a file may make of nothing.
+    // The memory limit for constants that the file computes.
     let budget = 16 * size as u128 + (1 << 22);
     let mut importer = Importer::new(opset, budget);
     let tensors: HashMap<&str, &proto::Tensor<'_>> = graph
@@ -331,7 +334,7 @@ fn network(
             true => Err(None),
             false => importer.read_node(node, &operands).map_err(Some),
         };
-        // A tensor that no other node reads, as a weight of which the network has the transpose, is not kept.
+        // A tensor that no other node reads, such as a weight whose transpose is stored in the network, is dropped.
         for name in &node.inputs {
             if let Some(count) = left.get_mut(&**name) {
                 *count = count.saturating_sub(1);
@@ -388,7 +391,7 @@ fn network(
     Ok(imported)
 }
 
-/// Gives the file's inputs that are no initializers to the graph.
+/// Adds the inputs of the file that are not initializers to the graph.
 fn inputs(
     importer: &mut Importer,
     graph: &proto::Graph<'_>,
@@ -426,7 +429,7 @@ fn inputs(
                 Dimension::Fixed(length) => {
                     let length = usize::try_from(*length).ok().filter(|&length| length > 0);
                     let length = length.ok_or_else(|| wrong(format!("has an axis {axis} without a length")))?;
-                    // Of inputs of different lengths, only those as long as the first have the batch.
+                    // If inputs have different lengths, only those as long as the first one have the batch axis.
                     if axis == 0
                         && free_batch
                         && *importer.fixed_batch.get_or_insert(length) == length
@@ -460,7 +463,7 @@ fn inputs(
     Ok(())
 }
 
-/// The nodes in an order in which they can run; files need not be sorted.
+/// Orders the nodes so that operands are computed before they are used; files need not be sorted.
 fn order(graph: &proto::Graph<'_>) -> Result<Vec<usize>, ImportError> {
     let mut producers: HashMap<&str, usize> = HashMap::new();
     for (position, node) in graph.nodes.iter().enumerate() {
@@ -504,7 +507,7 @@ fn order(graph: &proto::Graph<'_>) -> Result<Vec<usize>, ImportError> {
     }
 }
 
-/// Those that an output depends on.
+/// The nodes that an output depends on.
 fn needed(graph: &proto::Graph<'_>, order: &[usize]) -> Vec<usize> {
     let mut wanted: HashSet<&str> = graph.outputs.iter().map(|output| &*output.name).collect();
     let mut needed: Vec<usize> = Vec::new();
@@ -519,7 +522,7 @@ fn needed(graph: &proto::Graph<'_>, order: &[usize]) -> Vec<usize> {
     needed
 }
 
-/// How often each name is read; outputs are read once more.
+/// How often each name is read; an output counts as one more read.
 fn uses<'g>(graph: &'g proto::Graph<'_>, needed: &[usize]) -> HashMap<&'g str, usize> {
     let mut uses: HashMap<&str, usize> = HashMap::new();
     let read = needed
@@ -532,8 +535,9 @@ fn uses<'g>(graph: &'g proto::Graph<'_>, needed: &[usize]) -> HashMap<&'g str, u
     uses
 }
 
-/// The path of the module that a node is in, as PyTorch's exporters write it: in the node's name, `/layer1/layer1.0/conv1/Conv`, or in its
-/// metadata, `['', 'layer1', 'layer1.0', 'layer1.0.conv1', 'conv2d']`. Empty if the file does not tell.
+/// The path of the module that contains a node, as PyTorch's exporters write it: in the name of the node,
+/// `/layer1/layer1.0/conv1/Conv`, or in its metadata, `['', 'layer1', 'layer1.0', 'layer1.0.conv1', 'conv2d']`. Empty
+/// if the file does not contain it.
 fn scope(node: &proto::Node<'_>) -> String {
     let mut modules = node.modules.trim_matches(['[', ']']).rsplit(", ").skip(1);
     if let Some(path) = modules.next() {
@@ -545,7 +549,7 @@ fn scope(node: &proto::Node<'_>) -> String {
     let mut scope = String::new();
     let mut last = "";
     for part in path.split('/').filter(|part| !part.is_empty()) {
-        // A list's element is called with the list's name before it.
+        // The name of an element of a list begins with the name of the list.
         let own = part
             .strip_prefix(last)
             .and_then(|rest| rest.strip_prefix('.'));

@@ -1,11 +1,12 @@
-//! The messages of an ONNX file that a network needs, read in place: names and weights borrow the file's bytes.
+//! The messages of an ONNX file that a network needs. They are read in place: names and weights borrow the bytes of the
+//! file.
 
 use std::borrow::Cow;
 
 use crate::error::Malformed;
 use crate::wire::{Field, Fields, Message};
 
-/// Elements of tensors, by ONNX's numbers.
+/// The types of tensor elements, as numbers of ONNX.
 pub(crate) mod data_type {
     pub(crate) const FLOAT: i64 = 1;
     pub(crate) const UINT8: i64 = 2;
@@ -26,7 +27,7 @@ pub(crate) mod data_type {
     pub(crate) const INT2: i64 = 26;
 }
 
-/// The key of [`Node::modules`] in a node's metadata.
+/// The metadata key of a node that contains [`Node::modules`].
 const MODULES: &str = "pkg.torch.onnx.name_scopes";
 
 #[derive(Debug, Default)]
@@ -36,7 +37,7 @@ pub(crate) struct Model<'a> {
     pub(crate) opsets: Vec<(Cow<'a, str>, i64)>,
     pub(crate) metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     pub(crate) graph: Graph<'a>,
-    /// How many functions of its own it has.
+    /// The number of functions that the model defines.
     pub(crate) functions: usize,
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct Graph<'a> {
     pub(crate) initializers: Vec<Tensor<'a>>,
     pub(crate) inputs: Vec<ValueInfo<'a>>,
     pub(crate) outputs: Vec<ValueInfo<'a>>,
-    /// How many sparse initializers it has.
+    /// The number of sparse initializers.
     pub(crate) sparse: usize,
 }
 
@@ -59,7 +60,8 @@ pub(crate) struct Node<'a> {
     pub(crate) inputs: Vec<Cow<'a, str>>,
     pub(crate) outputs: Vec<Cow<'a, str>>,
     pub(crate) attributes: Vec<Attribute<'a>>,
-    /// PyTorch's list of the modules that the node is in, the outermost first and the node's own name last: `['', 'layer1', 'layer1.0', 'add']`.
+    /// PyTorch's list of the modules that contain the node, from the outermost to the node's own name: `['', 'layer1',
+    /// 'layer1.0', 'add']`.
     pub(crate) modules: Cow<'a, str>,
 }
 
@@ -78,7 +80,7 @@ pub(crate) enum AttributeValue<'a> {
     Floats(Vec<f32>),
     Ints(Vec<i64>),
     Texts(Vec<Cow<'a, [u8]>>),
-    /// Graphs, and what else no operator of ours has.
+    /// Graphs, and other kinds that no supported operator has.
     Other,
 }
 
@@ -90,18 +92,18 @@ pub(crate) struct Tensor<'a> {
     pub(crate) data: Data<'a>,
 }
 
-/// Where a tensor's elements are.
+/// The elements of a tensor, or where they are.
 #[derive(Debug, Default, Clone)]
 pub(crate) enum Data<'a> {
     #[default]
     None,
-    /// Little endian; of 4 bits, the first element in the lower half of a byte.
+    /// In little-endian order; for 4-bit types, the first element is in the lower half of a byte.
     Raw(Cow<'a, [u8]>),
     Floats(Vec<f32>),
-    /// Of `int32_data`, `int64_data` or `uint64_data`.
+    /// From `int32_data`, `int64_data` or `uint64_data`.
     Ints(Vec<i64>),
     Doubles(Vec<f64>),
-    /// `location`, `offset` and `length`.
+    /// The fields `location`, `offset` and `length`.
     External(Box<External<'a>>),
     Texts,
 }
@@ -116,9 +118,9 @@ pub(crate) struct External<'a> {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct ValueInfo<'a> {
     pub(crate) name: Cow<'a, str>,
-    /// 0 if it is no tensor.
+    /// The element type; 0 if the value is not a tensor.
     pub(crate) data_type: i64,
-    /// `None` if the file does not say.
+    /// The shape; `None` if the file does not contain it.
     pub(crate) shape: Option<Vec<Dimension<'a>>>,
 }
 
@@ -144,7 +146,7 @@ fn text(field: Field<'_>) -> Result<Cow<'_, str>, Malformed> {
     field.text().map(Cow::Borrowed)
 }
 
-/// A key and its value, of metadata.
+/// A key of metadata and its value.
 fn pair(field: Field<'_>) -> Result<(Cow<'_, str>, Cow<'_, str>), Malformed> {
     let mut pair = (Cow::Borrowed(""), Cow::Borrowed(""));
     each(field.bytes()?, |number, field| {
@@ -280,7 +282,7 @@ impl<'a> Node<'a> {
             }
             Ok(())
         })?;
-        // So that the memory of a graph is bounded by the bytes that tell it.
+        // This limits the memory of a graph by the number of its bytes in the file.
         match node.op_type.is_empty() || node.outputs.is_empty() {
             true => Err(Malformed("it has a node without an operator or an output")),
             false => Ok(node),
@@ -338,7 +340,7 @@ impl<'a> Attribute<'a> {
         if name.is_empty() {
             return Err(Malformed("it has an attribute without a name"));
         }
-        // Files of the first versions do not say the kind.
+        // Files of the first versions do not contain the kind.
         let value = match kind {
             1 => AttributeValue::Float(float.unwrap_or_default()),
             2 => AttributeValue::Int(int.unwrap_or_default()),
@@ -385,11 +387,11 @@ impl<'a> Attribute<'a> {
                 6
             }
             AttributeValue::Ints(values) => {
-                // One by one, as the schema has it: not packed.
+                // Not packed, as in the schema.
                 values.iter().for_each(|value| out.integer(8, *value));
                 7
             }
-            // No operator that is written has one.
+            // No operator that is written has such an attribute.
             AttributeValue::Texts(_) | AttributeValue::Other => 0,
         };
         out.integer(20, kind);
@@ -467,7 +469,7 @@ impl<'a> Tensor<'a> {
                 }
                 out.integer(14, 1);
             }
-            // What is written is raw.
+            // Data is only written in raw form.
             _ => {}
         }
     }

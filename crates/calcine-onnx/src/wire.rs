@@ -1,8 +1,8 @@
-//! Protobuf's wire format, read in place and written in the order of the calls.
+//! Reads protobuf's wire format in place, and writes it in the order of the calls.
 
 use crate::error::Malformed;
 
-/// A field's value as it stands in the file.
+/// The value of a field in the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Field<'a> {
     Varint(u64),
@@ -11,7 +11,7 @@ pub(crate) enum Field<'a> {
     Fixed32(u32),
 }
 
-/// The fields of a message, in order.
+/// The fields of a message, in the order of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
@@ -116,7 +116,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Appends one integer, or all of a packed list.
+    /// Appends one integer, or all integers of a packed list.
     pub(crate) fn integers(self, list: &mut Vec<i64>) -> Result<(), Malformed> {
         match self {
             Self::Bytes(bytes) => {
@@ -133,7 +133,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Appends one float, or all of a packed list.
+    /// Appends one float, or all floats of a packed list.
     pub(crate) fn floats(self, list: &mut Vec<f32>) -> Result<(), Malformed> {
         match self {
             Self::Bytes(bytes) => {
@@ -152,7 +152,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// A message being written.
+/// A message that is being written.
 #[derive(Debug, Default)]
 pub(crate) struct Message(pub(crate) Vec<u8>);
 
@@ -183,7 +183,7 @@ impl Message {
         self.0.extend_from_slice(value);
     }
 
-    /// Nothing if the text is empty.
+    /// Writes a text; an empty text is omitted.
     pub(crate) fn text(&mut self, number: u64, value: &str) {
         if !value.is_empty() {
             self.bytes(number, value.as_bytes());

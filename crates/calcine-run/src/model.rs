@@ -259,8 +259,8 @@ mod tests {
                 Ok(_) => "a network".to_owned(),
             }
         };
-        assert!(told(b"\x08\x09\x12\x07pytorch").contains("no ONNX model"));
-        assert!(told(b"\x08\x03:\x80\x10").contains("no ONNX model"));
+        assert!(told(b"\x08\x09\x12\x07pytorch").contains("not an ONNX model"));
+        assert!(told(b"\x08\x03:\x80\x10").contains("not an ONNX model"));
         assert_eq!(told(b"PK\x03\x04rest"), "PyTorch");
         assert_eq!(told(b"\x80\x02rest"), "PyTorch");
         assert_eq!(told(b"\x02\0\0\0\0\0\0\0{}"), "safetensors");

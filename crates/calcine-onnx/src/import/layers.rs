@@ -1,4 +1,4 @@
-//! Convolutions, transposed convolutions, and products with matrices.
+//! Reads convolutions, transposed convolutions, and matrix products.
 
 use std::rc::Rc;
 
@@ -54,7 +54,7 @@ impl Importer {
         Ok(self.push(op, inputs, output, ElementKind::Float))
     }
 
-    /// A layer's weight: a parameter, or what is computed.
+    /// The weight of a layer: a parameter or a computed value.
     fn weight(&mut self, operand: &Operand, layer: &'static str) -> Read {
         match operand {
             Operand::Value(id) => Ok(*id),
@@ -62,7 +62,7 @@ impl Importer {
         }
     }
 
-    /// A vector that belongs to a layer.
+    /// A vector operand of a layer, such as a bias.
     pub(crate) fn vector(&mut self, operand: &Operand, layer: &'static str, role: &str) -> Read {
         match operand {
             Operand::Value(id) => Ok(*id),
@@ -103,7 +103,8 @@ impl Importer {
             ));
         }
         windows.fit_output(a, &shape[2..], &mut extra)?;
-        // Less padding behind is more output there; what is more than the operation can add or leave out is cut off.
+        // Negative padding at the end enlarges the output there. If the operation cannot express the difference, the
+        // output is cut.
         let mut cuts = vec![0; axes];
         for at in 0..axes {
             let [before, after] = windows.padding[at];
@@ -199,7 +200,7 @@ impl Importer {
         self.zip(Op::Zip(Arithmetic::Add), product, bias, ElementKind::Float)
     }
 
-    /// A product with a matrix: a linear layer if that is known.
+    /// A product with a matrix: a linear layer if the matrix is known.
     fn linear(&mut self, x: ValueId, weight: &Operand) -> Read {
         match weight {
             Operand::Host(host)
@@ -231,7 +232,7 @@ impl Importer {
         if self.kind(a) != ElementKind::Float || self.kind(b) != ElementKind::Float {
             return Err("a product of integers; valid are floats".to_owned());
         }
-        // A vector is a row before a matrix, and a column behind one.
+        // A vector on the left of a matrix is a row, and on the right a column.
         if self.rank(a) == 1 || self.rank(b) == 1 {
             let vectors = [self.rank(a) == 1, self.rank(b) == 1];
             let mut row = self.shape(a);
@@ -277,8 +278,9 @@ impl Importer {
         self.linear(left, &needs(x, 1)?)
     }
 
-    /// Adds a bias to a linear layer that has none, if it is a vector of the layer's outputs. Returns false if it is not, or if the file
-    /// quantizes the products before the sum: then the sum is a node of its own, as it is computed after the rounding.
+    /// Adds a bias to a linear layer without one, if it is a vector with one element per output. Returns false if it is
+    /// not, or if the file quantizes the product before the addition: then the addition is a separate node, because it
+    /// is computed after rounding.
     pub(crate) fn add_bias(&mut self, product: ValueId, bias: &Operand) -> Result<bool, Reason> {
         if self.quantizers.contains_key(&product) {
             return Ok(false);
@@ -316,8 +318,8 @@ impl Importer {
         Ok(true)
     }
 
-    /// `CausalConvWithState`: a convolution along the last axis in which no output depends on later positions, and the positions that
-    /// the next call needs.
+    /// `CausalConvWithState`: a convolution along the last axis in which no output depends on later positions. The
+    /// second result is the positions that the next call needs.
     pub(crate) fn causal_convolution(
         &mut self,
         a: &Attributes<'_, '_>,
