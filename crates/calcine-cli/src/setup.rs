@@ -236,7 +236,7 @@ impl Setup {
             self.dataset.train_len(),
         );
         let missing = asked.filter(|&asked| found < asked).map(|asked| {
-            format!("`images_per_epoch` is {asked}, and there are {found} training samples")
+            format!("`images_per_epoch` is {asked}, but there are only {found} training samples")
         });
         missing.into_iter().collect()
     }

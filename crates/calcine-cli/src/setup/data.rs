@@ -86,14 +86,14 @@ pub(super) fn check(graph: &Graph, dataset: &Dataset) -> Result<(), Failure> {
     };
     if classes.len() > *outputs {
         return Err(bad(format!(
-            "the network tells {outputs} classes apart, and {} has {}",
+            "the network has {outputs} classes, but {} has {}",
             dataset.source(),
             classes.len()
         )));
     }
     if classes.len() < *outputs {
         tracing::warn!(
-            "the network tells {outputs} classes apart, and {} has {}",
+            "the network has {outputs} classes, but {} has {}",
             dataset.source(),
             classes.len()
         );
