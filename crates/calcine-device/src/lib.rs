@@ -1,9 +1,9 @@
-//! Whether the tensors of a device lie in host memory.
+//! Whether the tensors of a device are in host memory.
 //!
 //! # Should I use this crate?
 //!
 //! Use it where an algorithm has one form for the host and another for an accelerator. Both forms must give the same
-//! result: the answer is about cost alone.
+//! result, because the answer only concerns the cost.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,9 +13,9 @@ use burn::tensor::Device;
 ///
 /// Burn's accelerator runtimes (CUDA, ROCm, Vulkan, Metal, WebGPU) report the pool that tensors are allocated from; flex
 /// and ndarray, which compute in host memory, report none. LibTorch and remote devices report none either and count as
-/// host memory; what is computed for them is the same, but slower. An autodiff device is what the device beneath it is.
+/// host memory; results for them are the same, but computed more slowly. The answer for an autodiff device is that for the device that it wraps.
 ///
-/// The device is asked once in a process, which may wait for operations that are still being collected.
+/// Each device is queried once per process, which may wait for pending operations.
 ///
 /// # Examples
 ///

@@ -1,6 +1,6 @@
 use globset::{GlobBuilder, GlobMatcher};
 
-/// A pattern of dotted names, of parameters, layers or nodes alike.
+/// A glob pattern for dotted names of parameters, layers or nodes.
 ///
 /// | in a pattern | matches |
 /// |---|---|
@@ -10,7 +10,7 @@ use globset::{GlobBuilder, GlobMatcher};
 /// | `[abc]`, `[0-9]` | one of these characters |
 /// | `{a,b}` | one of these alternatives |
 ///
-/// Everything else matches itself, so that a name matches that name alone: `layer1.*.conv1` matches
+/// Everything else matches itself, so a pattern without these characters matches exactly one name: `layer1.*.conv1` matches
 /// `layer1.0.conv1` and not `layer1.0.inner.conv1`, which `layer1.**.conv1` matches too. The element `module`, which
 /// data-parallel wrapping adds, is ignored on both sides where nothing matches otherwise
 /// ([`matches_unwrapped`](Self::matches_unwrapped)).
@@ -33,7 +33,7 @@ pub struct Pattern {
     unwrapped: GlobMatcher,
 }
 
-/// A text is not a valid pattern.
+/// The error for a text that is not a valid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{pattern}` is not a valid pattern: {reason}")]
 #[non_exhaustive]
@@ -45,11 +45,11 @@ pub struct PatternError {
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     ///
-    /// If it is empty, a bracket is not closed, or a range of characters is none.
+    /// If the text is empty, a bracket is not closed, or a range of characters is reversed.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         let error = |reason: String| PatternError {
             pattern: text.to_owned(),
@@ -72,13 +72,13 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether it matches a name. The empty name, of what has none, is matched by nothing.
+    /// Whether the pattern matches a name. No pattern matches the empty name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         !name.is_empty() && self.glob.is_match(elements(name))
     }
 
-    /// Whether it matches a name without the element `module`, in the pattern and in the name.
+    /// Whether the pattern matches a name if the element `module` is removed from both.
     #[must_use]
     pub fn matches_unwrapped(&self, name: &str) -> bool {
         let name = without_module(name);

@@ -1,12 +1,12 @@
-//! Sparsity metrics of weights, on the device they live on.
+//! Sparsity metrics of weights, computed on the device of the weights.
 //!
 //! # Should I use this crate?
 //!
 //! Use it to count zeros: of a tensor, or of the filters, channels, kernels or blocks of a weight
-//! (with `calcine-fold`, which makes the rows). Use `calcine-summary` for the table of a whole model.
+//! (with `calcine-fold`, which converts weights to rows). Use `calcine-summary` for a table of a whole model.
 //!
-//! Every count stays on the device as a tensor, so many of them can be read at once; only
-//! [`Share::read`] reads.
+//! Counts stay on the device as tensors, so that many of them can be read at once. Only
+//! [`Share::read`] reads the device.
 //!
 //! ```text
 //! density(w)    = #{x : |x| > 0} / numel        a NaN counts as zero, as does -0.0
@@ -27,8 +27,8 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`nonzero`] | how many elements are not zero |
-//! | [`alive_units`], [`nonzero_units`] | which units are not all zero, and how many |
+//! | [`nonzero`] | the number of elements that are not zero |
+//! | [`alive_units`], [`nonzero_units`] | the units with an element that is not zero, and their number |
 //! | [`moments`] | standard deviation, mean, mean magnitude |
 //! | [`Share`] | a count out of a total: density and sparsity |
 

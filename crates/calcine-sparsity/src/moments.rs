@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 /// [ sqrt(Σ(x - mean)² / (n - 1)),  Σx / n,  Σ|x| / n ]
 /// ```
 ///
-/// The deviation is the unbiased one; of a single element it is 0. Nothing is read from the device.
+/// The standard deviation is the unbiased estimate; for a single element it is 0. Nothing is read from the device.
 ///
 /// # Shapes
 ///

@@ -1,6 +1,6 @@
 use burn::tensor::{Bool, Int, Tensor};
 
-/// How many elements are not zero: `#{x : |x| > 0}`.
+/// Counts the elements that are not zero: `#{x : |x| > 0}`.
 ///
 /// A NaN and a negative zero count as zero. Nothing is read from the device.
 ///
@@ -12,18 +12,18 @@ pub fn nonzero<const D: usize>(tensor: Tensor<D>) -> Tensor<1, Int> {
     tensor.abs().greater_scalar(0.0).int().sum()
 }
 
-/// Which units have some element that is not zero.
+/// Marks the units that have an element that is not zero.
 ///
 /// # Shapes
 ///
-/// `rows`: `[units, members]`, as `calcine_fold::Fold::rows` makes them; result: `[units]`.
+/// `rows`: `[units, members]`, as returned by `calcine_fold::Fold::rows`; result: `[units]`.
 #[must_use]
 pub fn alive_units(rows: Tensor<2>) -> Tensor<1, Bool> {
     let units = rows.dims()[0];
     rows.abs().greater_scalar(0.0).any_dim(1).reshape([units])
 }
 
-/// How many units have some element that is not zero.
+/// Counts the units that have an element that is not zero.
 ///
 /// # Shapes
 ///

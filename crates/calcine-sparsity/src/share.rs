@@ -1,11 +1,11 @@
 use burn::tensor::{Int, Tensor};
 
-/// A count of non-zeros out of a total.
+/// The number of non-zero elements or units, and the total number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Share {
-    /// How many are not zero.
+    /// The number that are not zero.
     pub nonzero: u64,
-    /// Out of how many.
+    /// The total number.
     pub total: u64,
 }
 
@@ -23,7 +23,7 @@ impl Share {
         }
     }
 
-    /// `nonzero / total`; 1 of nothing.
+    /// `nonzero / total`; 1 if the total is 0.
     #[must_use]
     pub fn density(self) -> f64 {
         if self.total == 0 {

@@ -1,5 +1,6 @@
-//! Operations of training on flex devices by Calcine's kernels, differentiable as Burn's own are. What is not on the tape is computed by
-//! Burn, so that networks in evaluation give what their models give, to the bit.
+//! Computes training operations on flex devices with Calcine's kernels, differentiable like Burn's own. Operations that
+//! are not recorded on the autodiff tape are computed by Burn, so that networks in evaluation mode give the same bits
+//! as their models.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -22,8 +23,8 @@ use crate::tensor::{AnyTensor, with_rank};
 /// A tensor of the flex backend.
 type Flexible = FloatTensor<Flex>;
 
-/// The convolution of images or of sequences, if its operands are 32-bit floats on a flex device and one of them is on the tape, and if
-/// the CPU has vector instructions that the kernels are written for.
+/// Convolves images or sequences, if the operands are 32-bit floats on a flex device, one of them is on the autodiff
+/// tape, and the CPU has the vector instructions that the kernels use.
 pub(crate) fn convolution(
     x: &AnyTensor,
     weight: &AnyTensor,
@@ -52,7 +53,7 @@ pub(crate) fn of_training(tensor: AnyTensor) -> Option<String> {
     (isa != Isa::Portable && are_trained_on_flex([&tensor])).then(|| isa.to_string())
 }
 
-/// Whether they are 32-bit float tensors on a flex device, and at least one of them on the tape.
+/// Whether the tensors are 32-bit floats on a flex device, and at least one is on the autodiff tape.
 fn are_trained_on_flex<'a>(tensors: impl IntoIterator<Item = &'a DispatchTensor>) -> bool {
     let on_flex = |kind: &DispatchTensorKind| matches!(kind, DispatchTensorKind::Flex(_));
     let mut is_taped = false;
@@ -70,7 +71,7 @@ fn are_trained_on_flex<'a>(tensors: impl IntoIterator<Item = &'a DispatchTensor>
     fit && is_taped
 }
 
-/// A convolution of so many axes, and the shape of its results.
+/// A convolution with this number of axes, and the shape of its results.
 #[derive(Debug, Clone, Copy)]
 struct Planned {
     convolution: Convolution,
@@ -80,7 +81,7 @@ struct Planned {
     output: [usize; 2],
 }
 
-/// The kernel for these shapes: sequences are images of one row.
+/// Selects the kernel for these shapes; sequences are images with one row.
 fn planned(x: &[usize], weight: &[usize], options: &Options) -> Option<Planned> {
     let isa = Isa::best();
     let rank = x.len();
@@ -115,7 +116,7 @@ fn planned(x: &[usize], weight: &[usize], options: &Options) -> Option<Planned> 
         window,
     };
     let is_empty = x.contains(&0) || weight.contains(&0);
-    // Burn says what is wrong with shapes that do not fit.
+    // For shapes that do not fit, Burn reports the problem.
     let fits = options.groups > 0
         && x[1] == weight[1] * options.groups
         && weight[0].is_multiple_of(options.groups);
@@ -129,7 +130,7 @@ fn planned(x: &[usize], weight: &[usize], options: &Options) -> Option<Planned> 
 }
 
 impl Planned {
-    /// The shape of images of so many channels: of the input or of the output.
+    /// The shape of images with this number of channels, as input or output.
     fn shape(&self, samples: usize, channels: usize, size: [usize; 2]) -> Vec<usize> {
         let mut shape = vec![samples, channels];
         shape.extend(&size[4 - self.rank..]);
@@ -152,7 +153,7 @@ fn tensor(numbers: Vec<f32>, shape: Vec<usize>) -> Flexible {
     Flexible::from_data(TensorData::new(numbers, shape))
 }
 
-/// The numbers of a tensor without gaps.
+/// The elements of a contiguous tensor.
 fn numbers(tensor: &Flexible) -> &[f32] {
     let numbers = tensor.as_slice::<f32>();
     numbers.expect("32-bit floats without gaps")
@@ -165,7 +166,7 @@ fn images(tensor: &Flexible) -> Images<'_> {
     }
 }
 
-/// Convolutions on the backends that have kernels of Calcine.
+/// Convolutions on the backends for which Calcine has kernels.
 #[backend_extension(Autodiff, Flex)]
 trait Convolve: Backend {
     fn convolve(
@@ -218,7 +219,7 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
     }
 }
 
-/// A convolution on the tape; its operands are kept for the gradients as Burn keeps them.
+/// A convolution that is recorded on the tape; its operands are stored for the gradients like in Burn.
 fn taped<C: CheckpointStrategy, const N: usize>(
     nodes: [NodeGuard; N],
     x: FloatTensor<Autodiff<Flex, C>>,
@@ -279,8 +280,9 @@ impl<const N: usize> Backward<Flex, N> for Convolved {
     }
 }
 
-/// A batch norm in training, `y = clamp(norm(x) + shift + other)`, as Burn's own layer computes it: with the statistics of the batch, which
-/// move the running ones. The shift has a number for each channel. `None` where Burn must compute it: in evaluation, and elsewhere than on flex.
+/// Computes a batch norm in training, `y = clamp(norm(x) + shift + other)`, like Burn's own layer: with the statistics
+/// of the batch, which update the running statistics. The shift has one number per channel. `None` if Burn must compute
+/// it: in evaluation mode, and on devices other than flex.
 pub(crate) fn norm(
     norm: &BatchNorm,
     x: &AnyTensor,
@@ -336,7 +338,7 @@ pub(crate) fn norm(
     Some(with_rank!(shape.len(), D => Tensor::<D>::from_dispatch(y).into()))
 }
 
-/// What a batch norm computes of its operands, and the statistics of the batch.
+/// The result of a batch norm, and the statistics of the batch.
 fn normalized(
     norm: Norm,
     x: &Flexible,
@@ -357,7 +359,8 @@ fn vector(numbers: Vec<f32>) -> Flexible {
     tensor(numbers, shape)
 }
 
-/// Batch norms in training on the backends that have kernels of Calcine: results, and the mean and the variance of the batch.
+/// Batch norms in training on the backends for which Calcine has kernels: results, and the mean and the variance of the
+/// batch.
 #[backend_extension(Autodiff, Flex)]
 trait Normalize: Backend {
     fn normalize(
@@ -399,7 +402,7 @@ impl Normalize for Flex {
     }
 }
 
-/// A float tensor of flex on the tape.
+/// A float tensor of flex with autodiff.
 type Taped<C> = FloatTensor<Autodiff<Flex, C>>;
 
 impl<C: CheckpointStrategy> Normalize for Autodiff<Flex, C> {
@@ -425,7 +428,8 @@ impl<C: CheckpointStrategy> Normalize for Autodiff<Flex, C> {
     }
 }
 
-/// A batch norm on the tape: its input and scales are kept as Burn keeps them, and its result if that says where gradients pass.
+/// A batch norm that is recorded on the tape. Its input and scales are stored like in Burn, and so is its result if it
+/// defines where gradients pass.
 fn taped_norm<C: CheckpointStrategy, const N: usize>(
     nodes: [NodeGuard; N],
     [x, gamma, beta]: [Taped<C>; 3],
@@ -449,7 +453,8 @@ fn taped_norm<C: CheckpointStrategy, const N: usize>(
     (y, mean, variance)
 }
 
-/// The gradients of a batch norm's input, scales, shifts, and of what is added if there is something.
+/// The gradients of the input, the scales and the shifts of a batch norm, and of the tensor that is added, if there is
+/// one.
 #[derive(Debug)]
 struct Normalized;
 
@@ -462,7 +467,7 @@ impl<const N: usize> Backward<Flex, N> for Normalized {
         grads: &mut Gradients,
         checkpointer: &mut Checkpointer,
     ) {
-        // The only holder of its numbers, if nobody else has this gradient, so that they are overwritten.
+        // If nothing else uses this gradient, it is overwritten in place.
         let mut dy = grads.consume::<Flex>(&ops.node).to_contiguous();
         let (kept, y, statistics, norm) = ops.state;
         let [x, gamma] = kept.map(|id| checkpointer.retrieve_node_output::<Flexible>(id));

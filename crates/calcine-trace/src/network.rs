@@ -13,21 +13,21 @@ use crate::leaf::{AddedParameter, Held, Leaf, Leaves, Part};
 use crate::record::caught;
 use crate::tensor::{AnyTensor, MAX_RANK};
 
-/// The start of the keys of metadata that are other paths of parameters.
+/// The prefix of the metadata keys that name other paths of parameters.
 const ALIAS: &str = "calcine.alias.";
 
 /// A traced model: its graph, and its parameters under the model's own paths.
 ///
-/// A network is a Burn [`Module`]: it trains, moves between devices, saves and loads as the model does,
-/// and everything that works on parameters works on it. It computes what the model computes, operation by
-/// operation, and because the operations are data it can also be observed, measured and rewritten.
+/// A network is a Burn [`Module`]: it can be trained, moved between devices, saved and loaded like the model, and
+/// everything that works on parameters works on it. It computes the same as the model, operation by operation, and
+/// because the operations are data, it can also be observed, measured and rewritten.
 ///
-/// The batch is free: a network traced with two images runs with any number of them.
+/// The batch size is free: a network that was traced with two images runs with any number of them.
 #[derive(Clone)]
 pub struct Network {
     pub(crate) graph: Arc<Graph>,
     pub(crate) leaves: Leaves,
-    /// The tensors that the model makes of nothing, by the graph's values.
+    /// The tensors that the model creates without inputs or parameters, indexed by the values of the graph.
     pub(crate) constants: Vec<Option<AnyTensor>>,
     plan: Arc<Plan>,
     metadata: Arc<BTreeMap<String, String>>,
@@ -36,21 +36,21 @@ pub struct Network {
 /// A tensor that belongs to a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkTensor<'a> {
-    /// The parameter of this path.
+    /// The parameter with this path.
     Parameter(&'a str),
     /// The constant with this id in the graph.
     Constant(ValueId),
 }
 
-/// Where a pass finds what the graph names.
+/// What a forward pass needs to know about the values and nodes of the graph.
 pub(crate) struct Plan {
-    /// Of each value that is a parameter, which leaf and part.
+    /// For each value, the leaf and the part that it is, if it is a parameter.
     pub(crate) places: Vec<Option<(usize, Part)>>,
-    /// Of each node that is one of Burn's batch norms, which leaf.
+    /// For each node, its leaf, if it is one of Burn's batch norms.
     pub(crate) norms: Vec<Option<usize>>,
-    /// How many nodes use each value; outputs are used once more.
+    /// How many nodes use each value; an output counts as one more use.
     pub(crate) uses: Vec<usize>,
-    /// Nodes that may be computed together, where nobody looks at what is between them.
+    /// Nodes that can be computed together if no observer asks for the results between them.
     pub(crate) chains: Chains,
 }
 
@@ -108,31 +108,32 @@ impl Network {
         }
     }
 
-    /// What is recorded beside the network, by key: for one, the normalisation of the images that it was trained with. It
-    /// is saved and loaded with the network, and rewriting keeps it.
+    /// The metadata that is saved and loaded with the network and kept by rewriting, by key: for example the
+    /// normalization of the images that it was trained with.
     #[must_use]
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// The network with one more entry of [`metadata`](Self::metadata), in place of an older one of this key.
+    /// The network with one more entry of [`metadata`](Self::metadata), which replaces an entry with the same key.
     #[must_use]
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.metadata).insert(key.into(), value.into());
         self
     }
 
-    /// The network with another path of a parameter, by which patterns and recipes find it too: that of the same parameter in another
-    /// module of the model, as an output layer that reads the table of an embedding.
+    /// The network with another path for a parameter, by which patterns and recipes also find it: the path of the same
+    /// parameter in another module of the model, such as an output layer that shares the table of an embedding.
     ///
-    /// The path becomes an [alias](calcine_params::Parameter::aliases) in inventories, unless it is the path of a parameter. It is
-    /// recorded among the [`metadata`](Self::metadata), under `calcine.alias.` and the alias.
+    /// The path becomes an [alias](calcine_params::Parameter::aliases) in inventories, unless it is already the path of
+    /// a parameter. It is stored in the [`metadata`](Self::metadata), under the key `calcine.alias.` followed by the
+    /// alias.
     #[must_use]
     pub fn with_alias(self, path: &str, alias: &str) -> Self {
         self.with_metadata(format!("{ALIAS}{alias}"), path)
     }
 
-    /// The other paths of parameters.
+    /// The other paths of parameters, by parameter.
     fn aliases(&self) -> Vec<(ParamId, String)> {
         let aliases = self.metadata.iter().filter_map(|(key, path)| {
             let alias = key.strip_prefix(ALIAS)?;
@@ -143,19 +144,19 @@ impl Network {
         aliases.collect()
     }
 
-    /// The network with these entries and no others.
+    /// The network with exactly these entries of metadata.
     pub(crate) fn with_all_metadata(mut self, metadata: BTreeMap<String, String>) -> Self {
         self.metadata = Arc::new(metadata);
         self
     }
 
-    /// The network as data.
+    /// The graph of the network.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The tensor of a parameter or constant of the graph; `None` for any other value. Nothing is read.
+    /// The tensor of a parameter or constant of the graph; `None` for any other value. Does not read the device.
     #[must_use]
     pub fn tensor(&self, id: ValueId) -> Option<AnyTensor> {
         match self.graph.value(id).source {
@@ -169,7 +170,7 @@ impl Network {
     }
 
     /// The instruction set of the kernels with which a training pass of this network computes its convolutions and batch norms; `None` if
-    /// Burn computes them: on devices other than flex, without the feature `flex`, and on CPUs without AVX2. Nothing is read.
+    /// Burn computes them: on devices other than flex, without the feature `flex`, and on CPUs without AVX2. Does not read the device.
     #[must_use]
     pub fn training_kernels(&self) -> Option<String> {
         #[cfg(feature = "flex")]
@@ -190,8 +191,8 @@ impl Network {
         self.leaves.0[leaf].held.id(part)
     }
 
-    /// The tensor of a parameter or constant, or what the graph computes from these alone, as a weight that is stored
-    /// transposed; `None` if the value depends on an input. Nothing is read.
+    /// The tensor of a parameter or constant, or of a value that depends only on these, such as a weight that is stored
+    /// transposed; `None` if the value depends on an input. Does not read the device.
     #[must_use]
     pub fn computed(&self, id: ValueId) -> Option<AnyTensor> {
         let Source::Node(position) = self.graph.value(id).source else {
@@ -206,14 +207,14 @@ impl Network {
 
     /// The same network with another graph, and other tensors for its parameters and constants.
     ///
-    /// `change` gets each parameter and constant, and returns the tensor that the new graph wants. The graph's
-    /// values keep their ids; new ones come behind. `added` are parameters that the new graph has and the old had
-    /// not: each goes behind the one that it is named for, under its path. Ids, and whether parameters are trained,
-    /// stay.
+    /// `change` is called with each parameter and constant, and returns its tensor in the new graph. The values of the
+    /// graph keep their ids; new values follow them. `added` lists the parameters of the new graph that the old one
+    /// does not have: each is inserted after the parameter that it names. The ids of parameters, and whether they are
+    /// trained, do not change.
     ///
     /// # Errors
     ///
-    /// If the new graph's parameters are not there, or have other shapes than it says.
+    /// If a parameter of the new graph is missing, or has another shape than in the graph.
     pub fn rewritten(
         self,
         graph: Graph,
@@ -252,8 +253,8 @@ impl Network {
         Ok(network)
     }
 
-    /// The same network without values that nothing uses, as a rewritten graph may have left them, and without parameters that
-    /// only such values were. Those that are left have other ids in the graph.
+    /// The same network without unused values, which a rewritten graph may contain, and without the parameters among
+    /// them. The remaining values get new ids.
     #[must_use]
     pub fn compacted(self) -> Self {
         let graph = &*self.graph;
@@ -298,7 +299,7 @@ impl Network {
         }
     }
 
-    /// Checks that every parameter and constant is there and has the graph's shape.
+    /// Checks that every parameter and constant exists and has the shape that the graph defines.
     pub(crate) fn as_its_graph_says(&self) -> Result<(), RewriteError> {
         for (index, value) in self.graph.values.iter().enumerate() {
             let rank = value.shape.len();
@@ -336,7 +337,8 @@ impl Network {
         Ok(())
     }
 
-    /// The network with batch norms that keep their statistics, in training too. Scales and shifts train as before.
+    /// The network with batch norms that do not update their running statistics, not even in training. Scales and
+    /// shifts are trained as before.
     #[must_use]
     pub fn with_frozen_statistics(mut self) -> Self {
         for leaf in &mut self.leaves.0 {
@@ -347,7 +349,7 @@ impl Network {
         self
     }
 
-    /// The weight of each convolution, and the number of its groups.
+    /// The weight of each convolution, with its number of groups.
     fn groups(&self) -> Vec<(ParamId, usize)> {
         let groups = self.graph.nodes.iter().filter_map(|node| match &node.op {
             Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. } => {
@@ -358,7 +360,7 @@ impl Network {
         groups.collect()
     }
 
-    /// Sets the momentum of a batch norm, which these nodes compute.
+    /// Sets the momentum of the batch norm that these nodes compute.
     pub(crate) fn set_momentum(&mut self, leaf: usize, nodes: &[usize], measured: f64) {
         if let Held::Norm(norm) = &mut self.leaves.0[leaf].held {
             norm.momentum = measured;
@@ -435,7 +437,7 @@ impl Module for Network {
     }
 }
 
-/// Constants are off the tape wherever they are.
+/// Moves constants to a device. They are never on the autodiff tape.
 fn moved(constants: &[Option<AnyTensor>], device: &Device) -> Vec<Option<AnyTensor>> {
     let device = &device.clone().without_autodiff();
     let constants = constants.iter().cloned();
@@ -444,7 +446,7 @@ fn moved(constants: &[Option<AnyTensor>], device: &Device) -> Vec<Option<AnyTens
         .collect()
 }
 
-/// The graph, and the paths of the parameters.
+/// Shows the graph, and the paths of the parameters.
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = self.leaves.0.iter().flat_map(Leaf::parts);
