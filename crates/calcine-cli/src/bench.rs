@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let peak = Peak::reset();
     let mut options = Options::default();
     options.threads = threads;
-    let engine = Engine::from_bytes(&network.to_bytes().map_err(bad)?, options).map_err(bad)?;
+    let engine = Engine::compile(&network, options).map_err(bad)?;
     let zeros = filled_inputs(network.graph(), args.batch_size, &device, |_| 0.0).map_err(bad)?;
     let inputs: Vec<Array> = zeros.iter().map(AnyTensor::to_array).collect();
     let mut contenders: Vec<(&str, Contender<'_>)> = Vec::new();

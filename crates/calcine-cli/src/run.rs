@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Loaded { name, network, .. } = load(&args.model, &args.weights, &Device::flex())?;
     let mut options = Options::default();
     options.threads = args.threads;
-    let engine = Engine::from_bytes(&network.to_bytes().map_err(bad)?, options).map_err(bad)?;
+    let engine = Engine::compile(&network, options).map_err(bad)?;
     let graph = engine.graph();
     let mut inputs = Vec::new();
     for (at, file) in args.input.iter().enumerate() {

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use calcine_format::{Array, Numbers};
+use calcine_format::{Array, NetworkData, Numbers};
 use calcine_graph::{Action, Arithmetic, Extent, Graph, Map, Op};
 use calcine_kernels::Isa;
 use rayon::prelude::*;
@@ -97,10 +97,29 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If the bytes contain no network, if the network has an operation that the engine does not support, if the CPU
-    /// does not have the instruction set, or if the threads cannot be started.
+    /// If the bytes contain no network, or as [`compile`](Self::compile).
     pub fn from_bytes(bytes: &[u8], options: Options) -> Result<Self, EngineError> {
-        let model = Model::from_bytes(bytes)?;
+        Self::of(NetworkData::from_bytes(bytes)?, options)
+    }
+
+    /// Compiles a network in memory: a `&calcine_trace::Network`, a `&calcine_quantize::Quantized`, or plain data
+    /// ([`NetworkData`]).
+    ///
+    /// The engine copies the weights; later changes of the network do not change it.
+    ///
+    /// # Errors
+    ///
+    /// If parts of the network are inconsistent, if it has an operation that the engine does not support, if the CPU does
+    /// not have the instruction set, or if the threads cannot be started.
+    pub fn compile(network: impl Into<NetworkData>, options: Options) -> Result<Self, EngineError> {
+        let network = network.into();
+        network.check()?;
+        Self::of(network, options)
+    }
+
+    /// Compiles a network whose parts are consistent.
+    fn of(network: NetworkData, options: Options) -> Result<Self, EngineError> {
+        let model = Model::new(network);
         if !options.isa.is_available() {
             return Err(EngineError::Isa(options.isa));
         }

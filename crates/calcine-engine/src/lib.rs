@@ -3,12 +3,13 @@
 //!
 //! # Should I use this crate?
 //!
-//! Use it to deploy a network: it loads what `calcine_trace::Network::save` and `calcine_quantize::Quantized::save` write, and
-//! runs it. To train, prune or quantize, use the other crates.
+//! Use it to deploy a network: it loads what `calcine_trace::Network::save` and `calcine_quantize::Quantized::save` write, or
+//! compiles such a network in memory ([`Engine::compile`]), and runs it. To train, prune or quantize, use the other crates.
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Engine`] | a compiled network: load it, run it |
+//! | [`Engine`] | a compiled network: load or compile it, run it |
+//! | [`NetworkData`] | a network in memory as plain data |
 //! | [`Options`], [`Isa`] | threads, and the instruction set |
 //! | [`Array`], [`Numbers`] | inputs and outputs |
 //! | [`NodeReport`], [`Execution`], [`NodeTime`] | how each node is executed, and how long it takes |

@@ -1,9 +1,9 @@
-//! Loads a network from the file of a float or a quantized network.
+//! The network that an engine runs, float or quantized.
 
 use std::collections::BTreeMap;
 
 use calcine_format::{
-    Array, FileError, IntegerWeights, NetworkFile, Numbers, QuantizedFile, Quantizer,
+    Array, IntegerWeights, NetworkData, NetworkFile, Numbers, QuantizedFile, Quantizer,
 };
 use calcine_graph::{Graph, ValueId};
 
@@ -25,9 +25,9 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
-        match NetworkFile::from_bytes(bytes) {
-            Ok(NetworkFile { graph, tensors }) => Ok(Self {
+    pub(crate) fn new(network: NetworkData) -> Self {
+        match network {
+            NetworkData::Float(NetworkFile { graph, tensors }) => Self {
                 quantizers: vec![None; graph.values.len()],
                 layers: BTreeMap::new(),
                 tensors: tensors
@@ -35,24 +35,23 @@ impl Model {
                     .map(|(id, array)| (id, array.into()))
                     .collect(),
                 graph,
-            }),
-            Err(FileError::NoNetwork(_)) => {
+            },
+            NetworkData::Quantized(network) => {
                 let QuantizedFile {
                     graph,
                     quantizers,
                     layers,
                     floats,
                     ..
-                } = QuantizedFile::from_bytes(bytes)?;
+                } = network;
                 let floats = floats.into_iter();
-                Ok(Self {
+                Self {
                     graph,
                     quantizers,
                     layers,
                     tensors: floats.map(|(id, float)| (id, float.array.into())).collect(),
-                })
+                }
             }
-            Err(error) => Err(error),
         }
     }
 

@@ -62,6 +62,28 @@ impl Array {
         Self::of(&view).ok_or_else(|| wrong(name, &format!("is of type {:?}", view.dtype())))
     }
 
+    /// Checks that there are as many elements as the shape says, of this kind.
+    pub(crate) fn check(&self, name: &str, kind: ElementKind) -> Result<(), FileError> {
+        let count = match &self.numbers {
+            Numbers::Floats(numbers) => numbers.len(),
+            Numbers::Ints(numbers) => numbers.len(),
+            Numbers::Bools(numbers) => numbers.len(),
+        };
+        let expected = self
+            .shape
+            .iter()
+            .try_fold(1_usize, |all, axis| all.checked_mul(*axis));
+        if Some(count) == expected && self.kind() == kind {
+            return Ok(());
+        }
+        let found = format!(
+            "is {:?} {:?} of {count} numbers, the graph has {kind:?}",
+            self.kind(),
+            self.shape
+        );
+        Err(wrong(name, &found))
+    }
+
     fn of(view: &TensorView<'_>) -> Option<Self> {
         let bytes = view.data();
         let numbers = match view.dtype() {

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`NetworkFile`] | a network in float: its graph, parameters and constants |
 //! | [`QuantizedFile`], [`IntegerWeights`], [`Bias`], [`DynamicRange`] | a quantized network: its graph, quantizers and integer weights |
+//! | [`NetworkData`] | one of the two |
 //! | [`Array`], [`Numbers`] | a tensor in host memory |
 //! | [`Quantizer`], [`Scheme`], [`pack`], [`unpack`], [`FloatType`] | how numbers are stored as integers, and as half-precision floats |
 //! | [`Uses`] | which values of a graph have quantizers of their own, and which batch norms are folded into layers |
@@ -17,6 +18,7 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod array;
+mod data;
 mod error;
 mod float_type;
 mod network;
@@ -26,6 +28,7 @@ mod quantizer;
 mod uses;
 
 pub use array::{Array, Numbers};
+pub use data::NetworkData;
 pub use error::{FileError, QuantizerError};
 pub use float_type::FloatType;
 pub use network::{Description, NETWORK_FORMAT, NETWORK_KEY, NetworkFile, constant_name};

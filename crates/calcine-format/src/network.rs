@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use calcine_graph::{Graph, Source};
+use calcine_graph::{Graph, Source, Value};
 use safetensors::SafeTensors;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ pub fn constant_name(index: usize) -> String {
 }
 
 /// A float network, as `calcine_trace::Network::save` writes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NetworkFile {
     /// The operations of the network.
     pub graph: Graph,
@@ -84,24 +84,55 @@ impl NetworkFile {
         let file = SafeTensors::deserialize(bytes)?;
         let mut tensors = BTreeMap::new();
         for (index, value) in graph.values.iter().enumerate() {
-            let name = match value.source {
-                Source::Parameter => value.name.clone(),
-                Source::Constant => constant_name(index),
-                Source::Input | Source::Node(_) => continue,
+            let Some(name) = stored_name(index, value) else {
+                continue;
             };
             let array = Array::named(&file, &name)?;
-            let expected = value.shape_at(1);
-            if array.shape != expected || array.kind() != value.kind {
-                let found = format!(
-                    "is {:?} {:?}, the graph has {:?} {expected:?}",
-                    array.kind(),
-                    array.shape,
-                    value.kind
-                );
-                return Err(wrong(&name, &found));
-            }
+            fits(&name, value, &array)?;
             tensors.insert(index, array);
         }
         Ok(Self { graph, tensors })
     }
+
+    /// Checks that all parts are consistent, as those of a file are.
+    ///
+    /// # Errors
+    ///
+    /// If the graph is inconsistent, or if a tensor is missing or has another type or shape than the graph expects.
+    pub fn check(&self) -> Result<(), FileError> {
+        self.graph.check()?;
+        for (index, value) in self.graph.values.iter().enumerate() {
+            let Some(name) = stored_name(index, value) else {
+                continue;
+            };
+            let array = self.tensors.get(&index);
+            let array = array.ok_or_else(|| wrong(&name, "is missing"))?;
+            fits(&name, value, array)?;
+            array.check(&name, value.kind)?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of the tensor of a parameter or constant.
+fn stored_name(index: usize, value: &Value) -> Option<String> {
+    match value.source {
+        Source::Parameter => Some(value.name.clone()),
+        Source::Constant => Some(constant_name(index)),
+        Source::Input | Source::Node(_) => None,
+    }
+}
+
+fn fits(name: &str, value: &Value, array: &Array) -> Result<(), FileError> {
+    let expected = value.shape_at(1);
+    if array.shape == expected && array.kind() == value.kind {
+        return Ok(());
+    }
+    let found = format!(
+        "is {:?} {:?}, the graph has {:?} {expected:?}",
+        array.kind(),
+        array.shape,
+        value.kind
+    );
+    Err(wrong(name, &found))
 }

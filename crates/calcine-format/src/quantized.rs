@@ -1,16 +1,17 @@
+mod check;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use bytemuck::allocation::pod_collect_to_vec;
-use calcine_graph::{ElementKind, Graph, Node, Op, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Graph, Op, Source};
 use flate2::read::DeflateDecoder;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::array::{Array, Numbers};
 use crate::error::{FileError, wrong};
-use crate::uses::{Uses, has_integers, is_folded_norm, output_axis, weight_operand};
-use crate::{FloatType, MAX_BITS, Quantizer, Scheme, unpack};
+use crate::{FloatType, Quantizer, Scheme, unpack};
 
 /// The format version of files of quantized networks.
 pub const QUANTIZED_FORMAT: u32 = 5;
@@ -168,7 +169,7 @@ pub struct StoredFloat {
 }
 
 /// A quantized network, as `calcine_quantize::Quantized::save` writes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedFile {
     /// The operations of the network.
     pub graph: Graph,
@@ -279,17 +280,7 @@ impl QuantizedFile {
             )));
         }
         graph.check()?;
-        if quantizers.len() != graph.values.len() {
-            return Err(malformed(format!(
-                "there are {} quantizers for {} values",
-                quantizers.len(),
-                graph.values.len()
-            )));
-        }
-        let unsound = |quantizer: &&Quantizer| !quantizer.is_sound();
-        if let Some(quantizer) = quantizers.iter().flatten().find(unsound) {
-            return Err(malformed(format!("{quantizer:?} is no quantizer")));
-        }
+        check::quantizers_fit(&graph, &quantizers)?;
         let mut layers = BTreeMap::new();
         let mut rest = Rest::of(&file)?;
         for text in texts {
@@ -300,16 +291,10 @@ impl QuantizedFile {
         rest.is_nothing()?;
         let mut floats = BTreeMap::new();
         for (id, shape) in shapes {
-            let expected = graph.values.get(id).map(|value| value.shape_at(1));
-            let own = graph.values.get(id).is_some_and(is_stored);
-            if expected.as_ref() != Some(&shape) || !own {
-                return Err(malformed(format!(
-                    "value {id} is {shape:?}, the graph has {expected:?}"
-                )));
-            }
+            check::is_value_stored(&graph, id, &shape)?;
             floats.insert(id, float(&file, &graph, id, &shape)?);
         }
-        complete(&graph, &layers, &floats)?;
+        check::complete(&graph, &layers, &floats)?;
         Ok(Self {
             graph,
             quantizers,
@@ -318,11 +303,25 @@ impl QuantizedFile {
             metadata,
         })
     }
-}
 
-/// Whether a file contains the tensor of this value.
-fn is_stored(value: &Value) -> bool {
-    matches!(value.source, Source::Parameter | Source::Constant)
+    /// Checks that all parts are consistent, as those of a file are.
+    ///
+    /// # Errors
+    ///
+    /// If a part is missing or inconsistent with the graph; the error names it.
+    pub fn check(&self) -> Result<(), FileError> {
+        self.graph.check()?;
+        check::quantizers_fit(&self.graph, &self.quantizers)?;
+        for (node, layer) in &self.layers {
+            check::layer(&self.graph, &self.quantizers, *node, layer)?;
+        }
+        for (id, float) in &self.floats {
+            let array = &float.array;
+            check::is_value_stored(&self.graph, *id, &array.shape)?;
+            array.check(&float_name(&self.graph, *id), self.graph.values[*id].kind)?;
+        }
+        check::complete(&self.graph, &self.layers, &self.floats)
+    }
 }
 
 /// Reads a tensor that is not stored as integer weights.
@@ -421,6 +420,7 @@ fn layer(
     text: LayerDescription,
     rest: &mut Rest,
 ) -> Result<IntegerWeights, FileError> {
+    let count = check::description(graph, quantizers, &text)?;
     let LayerDescription {
         node,
         bits,
@@ -431,30 +431,8 @@ fn layer(
         group,
         dynamic,
     } = text;
-    let malformed = |found: String| FileError::Description(found);
-    let Some(node) = graph.nodes.get(node) else {
-        return Err(malformed(format!("there is no node {node}")));
-    };
+    let node = &graph.nodes[node];
     let name = node.name.clone();
-    let weight = node.inputs.get(weight_operand(&node.op));
-    let expected = weight.map(|id| graph.value(*id).shape_at(1));
-    let fits = has_integers(graph, node)
-        && expected.as_ref() == Some(&shape)
-        && axis == output_axis(&node.op)
-        && shape.len() > 1;
-    let least = if affine { 1 } else { 2 };
-    if !fits || !(least..=MAX_BITS).contains(&bits) {
-        let found = format!(
-            "`{name}` has {bits}-bit weights {shape:?} along {axis}, the graph has {expected:?}"
-        );
-        return Err(malformed(found));
-    }
-    let count = shape
-        .iter()
-        .try_fold(1_usize, |count, axis| count.checked_mul(*axis));
-    let Some(count) = count else {
-        return Err(malformed(format!("`{name}` has weights of {shape:?}")));
-    };
     let weight = integers_name(&name);
     let mut ints: Vec<i32> = match bits {
         9.. => numbers::<i16>(file, &weight, Dtype::I16, count)?
@@ -473,36 +451,14 @@ fn layer(
     };
     let outputs = shape[axis];
     let input = quantizers[node.inputs[0].0];
-    let fits = match group {
-        None => scales == 1 || scales == outputs,
-        Some(0) => false,
-        Some(group) => {
-            let columns = count.checked_div(outputs).unwrap_or(0);
-            input.is_none() && scales == outputs * columns.div_ceil(group)
-        }
-    };
-    if !fits {
-        let groups = group.map_or(String::new(), |group| format!(" in groups of {group}"));
-        let found = format!("`{name}` has {scales} scales of {outputs} outputs{groups}");
-        return Err(malformed(found));
-    }
-    if dynamic.is_some_and(|dynamic| input.is_some() || group.is_some() || !dynamic.is_sound()) {
-        return Err(malformed(format!(
-            "`{name}` has {dynamic:?} and inputs on {input:?}"
-        )));
-    }
     let zero_points = match affine {
         true => next(&mut rest.zero_points, scales, ZERO_POINTS)?,
         false => Vec::new(),
     };
     let zero_points: Vec<i32> = zero_points.into_iter().map(i32::from).collect();
-    if let Some(zero) = zero_points.iter().find(|zero| **zero >= 1 << bits) {
-        return Err(malformed(format!("`{name}` has a zero point of {zero}")));
-    }
+    check::zero_points_fit(&name, bits, &zero_points)?;
     let scales = next(&mut rest.scales, scales, SCALES)?;
-    if let Some(scale) = scales.iter().find(|scale| !scale.is_finite()) {
-        return Err(malformed(format!("`{name}` has a scale of {scale}")));
-    }
+    check::scales_are_finite(&name, &scales)?;
     if affine {
         let ints = ints.iter_mut().enumerate();
         ints.for_each(|(at, int)| {
@@ -547,59 +503,4 @@ fn numbers<T: bytemuck::Pod>(
         return Err(wrong(name, &problem));
     }
     Ok(pod_collect_to_vec(view.data()))
-}
-
-/// Checks that every node has the parameters and constants that it reads.
-fn complete(
-    graph: &Graph,
-    layers: &BTreeMap<usize, IntegerWeights>,
-    floats: &BTreeMap<usize, StoredFloat>,
-) -> Result<(), FileError> {
-    let uses = Uses::new(graph);
-    let there = |id: &ValueId| match is_stored(graph.value(*id)) && !floats.contains_key(&id.0) {
-        true => Err(wrong(&float_name(graph, id.0), "is missing")),
-        false => Ok(()),
-    };
-    for (index, node) in graph.nodes.iter().enumerate() {
-        if layers.contains_key(&index)
-            || is_folded_norm(graph, &uses, index, |at| layers.contains_key(&at))
-        {
-            continue;
-        }
-        let constant = |id: &ValueId| floats.get(&id.0).map(|float| &float.array);
-        positions_fit(graph, node, constant)?;
-        node.inputs.iter().try_for_each(there)?;
-    }
-    graph.outputs.iter().try_for_each(there)
-}
-
-/// Checks that constant indices are within the axis that they index.
-fn positions_fit<'a>(
-    graph: &Graph,
-    node: &Node,
-    constant: impl Fn(&ValueId) -> Option<&'a Array>,
-) -> Result<(), FileError> {
-    let axis = match node.op {
-        Op::Select(axis) | Op::Gather(axis) => axis,
-        Op::Embedding => 0,
-        _ => return Ok(()),
-    };
-    let [of, positions, ..] = &node.inputs[..] else {
-        return Ok(());
-    };
-    let extent = graph.value(*of).shape.get(axis);
-    let (Some(positions), Some(extent)) = (constant(positions), extent) else {
-        return Ok(());
-    };
-    let length = i64::try_from(extent.length_for(1)).unwrap_or(i64::MAX);
-    let Numbers::Ints(positions) = &positions.numbers else {
-        return Ok(());
-    };
-    match positions.iter().find(|at| !(0..length).contains(*at)) {
-        Some(at) => Err(FileError::Description(format!(
-            "`{}` takes position {at} of an axis of {length}",
-            node.name
-        ))),
-        None => Ok(()),
-    }
 }

@@ -19,10 +19,9 @@ impl Compiled {
             if !in_host_memory(network.device()) {
                 return None;
             }
-            let bytes = network.to_bytes().ok()?;
             let mut options = Options::default();
             options.threads = std::thread::available_parallelism().map_or(1, Into::into);
-            let engine = Engine::from_bytes(&bytes, options).ok()?;
+            let engine = Engine::compile(network, options).ok()?;
             engine.is_exact().then(|| Arc::new(engine))
         };
         self.0.get_or_init(compile).as_deref()

@@ -53,6 +53,7 @@ mod by_layer;
 mod calibrate;
 mod compiled;
 mod cross_layer;
+mod data;
 mod equalize;
 mod error;
 mod exact;

@@ -16,6 +16,7 @@ mod files;
 mod golden;
 mod golden_model;
 mod golden_ops;
+mod in_memory;
 mod layers;
 mod models;
 mod preparing;

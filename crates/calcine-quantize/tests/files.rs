@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
+use calcine_format::QuantizedFile;
 use calcine_quantize::{
     Calibration, FloatType, Override, QuantizationSettings, Quantized, QuantizedFileError, Scheme,
     quantize,
@@ -70,6 +71,9 @@ fn a_file_computes_the_same_bit_for_bit() {
             (quantized.forward(x.clone()), again.forward(x.clone()));
         assert_eq!(a.into_data(), b.into_data());
         assert_eq!(again.to_bytes().unwrap(), bytes);
+        let data = QuantizedFile::from(&quantized);
+        assert_eq!(data, QuantizedFile::from_bytes(&bytes).unwrap());
+        data.check().unwrap();
         for (a, b) in quantized.layers().zip(again.layers()) {
             assert_eq!(a, b);
         }

@@ -2,7 +2,7 @@ use std::num::NonZero;
 
 use burn::tensor::Device;
 use calcine_device::in_host_memory;
-use calcine_engine::{Engine, Options};
+use calcine_engine::{Engine, NetworkData, Options};
 use calcine_graph::ElementKind;
 use calcine_trace::{AnyTensor, Network, Tensors, typed_outputs};
 
@@ -24,7 +24,7 @@ impl<'a> Inference<'a> {
         let graph = network.graph();
         let mut outputs = graph.outputs.iter().map(|id| graph.value(*id).kind);
         let gives_floats = outputs.all(|kind| kind == ElementKind::Float);
-        let engine = || compiled(&device_of(network), threads, || network.to_bytes().ok());
+        let engine = || compiled(&device_of(network), threads, network);
         Self {
             network,
             engine: gives_floats.then(engine).flatten(),
@@ -42,19 +42,19 @@ impl<'a> Inference<'a> {
     }
 }
 
-/// Creates an engine from the bytes of a network file; `None` if the network is not in host memory, or has an operation
-/// that the engine does not support.
+/// Creates an engine from a network; `None` if the network is not in host memory, or has an operation that the engine does
+/// not support.
 pub(crate) fn compiled(
     device: &Device,
     threads: usize,
-    file: impl FnOnce() -> Option<Vec<u8>>,
+    network: impl Into<NetworkData>,
 ) -> Option<Engine> {
     if !in_host_memory(device) {
         return None;
     }
     let mut options = Options::default();
     options.threads = threads;
-    Engine::from_bytes(&file()?, options).ok()
+    Engine::compile(network, options).ok()
 }
 
 /// Computes the outputs with the engine, and moves them to the device of the inputs; `None` if the engine does not

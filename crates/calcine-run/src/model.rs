@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use calcine_engine::NetworkData;
 use calcine_graph::Graph;
 use calcine_onnx::{ImportError, ImportOptions, Imported, import_file};
 use calcine_quantize::{Quantized, QuantizedFileError, quantize_as};
@@ -103,7 +104,7 @@ impl Model {
         }
     }
 
-    /// The contents of the network's file, which [`load`](Self::load) and `calcine_engine::Engine::from_bytes` read. Reads
+    /// The contents of the network's file, which [`load`](Self::load) and `calcine_engine::Engine::load` read. Reads
     /// the device once.
     ///
     /// # Errors
@@ -126,6 +127,16 @@ impl Model {
         match self {
             Self::Float(network) => network.run(inputs, &mut |_, tensor| tensor),
             Self::Quantized(network) => network.run(inputs, &mut |_, _| {}),
+        }
+    }
+}
+
+/// The network as plain data, which `calcine_engine::Engine::compile` takes.
+impl From<&Model> for NetworkData {
+    fn from(model: &Model) -> Self {
+        match model {
+            Model::Float(network) => network.into(),
+            Model::Quantized(network) => network.into(),
         }
     }
 }

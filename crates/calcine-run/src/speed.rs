@@ -68,12 +68,8 @@ impl Subject<'_> {
 
     fn engine(&self, threads: usize) -> Option<Engine> {
         match self {
-            Self::Float(network) => {
-                compiled(&device_of(*network), threads, || network.to_bytes().ok())
-            }
-            Self::Quantized(network) => {
-                compiled(network.device(), threads, || network.to_bytes().ok())
-            }
+            Self::Float(network) => compiled(&device_of(*network), threads, *network),
+            Self::Quantized(network) => compiled(network.device(), threads, *network),
         }
     }
 

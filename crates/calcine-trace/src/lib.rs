@@ -44,6 +44,7 @@ mod assemble;
 mod chains;
 mod compare;
 mod compose;
+mod data;
 mod error;
 mod file;
 #[cfg(feature = "flex")]

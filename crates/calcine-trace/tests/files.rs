@@ -1,5 +1,6 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
+use calcine_format::NetworkFile;
 use calcine_params::Inventory;
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
@@ -30,7 +31,11 @@ fn a_network_is_one_file() {
         let (a, b): (Tensor<2>, Tensor<2>) = (network.forward(x.clone()), again.forward(x));
         assert_eq!(difference(&a, &b), 0.0);
         assert_eq!(again.graph(), network.graph());
-        assert_eq!(again.to_bytes().unwrap(), network.to_bytes().unwrap());
+        let bytes = network.to_bytes().unwrap();
+        assert_eq!(again.to_bytes().unwrap(), bytes);
+        let data = NetworkFile::from(&network);
+        assert_eq!(data, NetworkFile::from_bytes(&bytes).unwrap());
+        data.check().unwrap();
         let (ours, theirs) = (
             Inventory::from_module(&again),
             Inventory::from_module(&network),
@@ -160,4 +165,22 @@ impl Empty {
             unused: burn::module::Param::from_tensor(Tensor::zeros([1], &device())),
         }
     }
+}
+
+/// Burn's norms keep the update of the last forward pass in training aside; plain data has it, as the file has.
+#[test]
+fn plain_data_is_what_the_file_stores_during_training() {
+    let device = device().autodiff();
+    let network = trace(&Residual::new(&device), numbers([1, 3, 8, 8]), |m, x| {
+        m.forward(x)
+    })
+    .unwrap()
+    .train();
+    let before = NetworkFile::from(&network);
+    let x = Tensor::from_inner(numbers::<4>([4, 3, 8, 8]) * 3.0 + 1.0);
+    let _: Tensor<2> = network.forward(x);
+    let after = NetworkFile::from(&network);
+    assert_ne!(after, before);
+    let bytes = network.to_bytes().unwrap();
+    assert_eq!(after, NetworkFile::from_bytes(&bytes).unwrap());
 }
