@@ -215,8 +215,10 @@ fn say_profile(args: &Args, profile: &[NodeTime]) {
             .execution
             .as_ref()
             .map_or_else(String::new, |how| format!(", {how}"));
+        let zeros = row.zeros.filter(|zeros| zeros.zero > 0);
+        let zeros = zeros.map_or_else(String::new, |zeros| format!(", {zeros}"));
         args.report.say(&format!(
-            "{:9.1} µs {:5.1} % {}: {}{how}",
+            "{:9.1} µs {:5.1} % {}: {}{how}{zeros}",
             1e6 * seconds,
             100.0 * seconds / all.max(f64::MIN_POSITIVE),
             row.node,

@@ -53,7 +53,12 @@ fn report(engine: &Engine, inputs: &[Array], batch: usize) -> Result<(), Failure
         let how = row
             .execution
             .map_or("nothing".to_owned(), |how| how.to_string());
-        println!("{:>9.1?} {}: {}, {how}", row.time, row.node, row.operation);
+        let zeros = row.zeros.filter(|zeros| zeros.zero > 0);
+        let zeros = zeros.map_or(String::new(), |zeros| format!(", {zeros}"));
+        println!(
+            "{:>9.1?} {}: {}, {how}{zeros}",
+            row.time, row.node, row.operation
+        );
     }
     let mut seconds = run(engine, inputs, |runs, _| runs < 200)?;
     seconds.sort_by(f64::total_cmp);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use calcine_format::{Array, NetworkData, Numbers};
 use calcine_graph::{Action, Arithmetic, Extent, Graph, Map, Op};
-use calcine_kernels::Isa;
+use calcine_kernels::{Isa, ZeroSteps};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -65,6 +65,8 @@ pub struct NodeTime {
     pub operation: String,
     /// How the node is executed; `None` if the node is not needed for any output.
     pub execution: Option<Execution>,
+    /// How many zero weights a layer has that runs by a kernel, whether they are skipped, and why.
+    pub zeros: Option<ZeroSteps>,
     /// The median time for a batch.
     pub time: Duration,
 }
@@ -301,10 +303,12 @@ impl Engine {
         let rows = nodes.filter_map(|(index, node)| {
             let own = plan.steps.iter().filter(|step| step.node == index);
             let conversions = own.filter(|step| is_conversion(&step.work)).count();
+            let zeros = plan.zeros(index);
             plan.executions[index].clone().map(|execution| NodeReport {
                 node: node.name.clone(),
                 operation: node.op.to_string(),
                 execution,
+                zeros,
                 conversions,
             })
         });
@@ -362,6 +366,7 @@ impl Engine {
                 node: node.name.clone(),
                 operation: node.op.to_string(),
                 execution: plan.executions[index].clone(),
+                zeros: plan.zeros(index),
                 time: own.map(|(_, times)| times[times.len() / 2]).sum(),
             }
         });

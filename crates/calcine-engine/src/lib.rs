@@ -13,6 +13,7 @@
 //! | [`Options`], [`Isa`] | threads, and the instruction set |
 //! | [`Array`], [`Numbers`] | inputs and outputs |
 //! | [`NodeReport`], [`Execution`], [`NodeTime`] | how each node is executed, and how long it takes |
+//! | [`ZeroSteps`] | how many zero weights a layer has, and whether they are skipped |
 //! | [`EngineError`] | why a network cannot be loaded or run |
 //!
 //! # Arithmetic
@@ -47,8 +48,8 @@ mod report;
 mod step;
 mod whole;
 
-pub use calcine_format::{Array, Numbers};
-pub use calcine_kernels::Isa;
+pub use calcine_format::{Array, NetworkData, Numbers};
+pub use calcine_kernels::{Isa, ZeroSteps};
 pub use engine::{Engine, NodeTime, Options};
 pub use error::EngineError;
 pub use report::{Execution, NodeReport};

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use calcine_kernels::{Buffer, Isa};
+use calcine_kernels::{Buffer, Isa, ZeroSteps};
 
 use crate::report::Execution;
-use crate::step::{Memory, Place, Step};
+use crate::step::{Memory, Place, Step, Work};
 
 /// The steps of a compiled network, and the memory that they need.
 #[derive(Debug)]
@@ -50,6 +50,18 @@ impl Plan {
 
     pub(crate) fn output_shapes(&self) -> impl Iterator<Item = &[usize]> {
         self.outputs.iter().map(|(_, shape)| &shape[..])
+    }
+
+    /// The zero weights of the layer of a node, if a kernel computes it.
+    pub(crate) fn zeros(&self, node: usize) -> Option<ZeroSteps> {
+        let mut own = self.steps.iter().filter(|step| step.node == node);
+        own.find_map(|step| match &step.work {
+            Work::CodeLayer { layer, .. } | Work::CodeLayerToFloats { layer, .. } => {
+                Some(layer.zeros())
+            }
+            Work::FloatLayer { layer, .. } => Some(layer.zeros()),
+            _ => None,
+        })
     }
 
     /// Runs all steps. `take` is called with the numbers of each output. If `timed` is `Some`, the time of each step is

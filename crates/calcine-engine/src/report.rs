@@ -1,5 +1,7 @@
 use std::fmt;
 
+use calcine_kernels::ZeroSteps;
+
 /// How the engine executes a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,6 +55,8 @@ pub struct NodeReport {
     pub operation: String,
     /// How the node is executed.
     pub execution: Execution,
+    /// How many zero weights a layer has that runs by a kernel, whether they are skipped, and why.
+    pub zeros: Option<ZeroSteps>,
     /// The number of steps that convert operands or the result of this node to another layout or type.
     pub conversions: usize,
 }

@@ -15,7 +15,7 @@ use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, NIBBLES, Nibb
 macro_rules! by_dense_size {
     ($kernel:ident, $tile:expr, $sums:expr, $blocks:expr, $positions:expr) => {
         by_dense_size!($kernel, $tile, $sums, $blocks, $positions,
-            (1, 16), (1, 8), (1, 4), (1, 2), (1, 1),
+            (1, 16), (1, 14), (1, 8), (1, 7), (1, 4), (1, 2), (1, 1),
             (2, 14), (2, 8), (2, 7), (2, 4), (2, 2), (2, 1),
             (4, 7), (4, 4), (4, 2), (4, 1))
     };

@@ -8,6 +8,7 @@ use crate::packed::{
 };
 use crate::plane::Plane;
 use crate::portable;
+use crate::zeros::ZeroSteps;
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512};
 
@@ -26,6 +27,7 @@ pub struct CodeLayer {
     nibbles: bool,
     /// The bias, minus the contribution of the zero point.
     bias: Vec<i32>,
+    zeros: ZeroSteps,
 }
 
 /// How 32-bit sums are converted to 8-bit integers.
@@ -104,8 +106,9 @@ pub(crate) struct FinishSums {
 }
 
 impl CodeLayer {
-    /// Packs weights `[outputs, inputs / groups, rows, columns]`. If all weights are in `−8 … 7` and the layer is not
-    /// depthwise, they are stored in 4 bits, which the kernels unpack.
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`, in the form that is fastest by the measurements in
+    /// `docs/engine.md`: [`dense`](Self::dense), or [`sparse`](Self::sparse) if enough of the weights are zero. If all weights
+    /// are in `−8 … 7` and the layer is not depthwise, they are stored in 4 bits, which the kernels unpack.
     ///
     /// `bias` has a number for each output, `zero` is the zero point of the input, and `x` and `y` are the layouts of
     /// input and output.
@@ -122,6 +125,56 @@ impl CodeLayer {
         filters: Filters,
         x: Plane,
         y: Plane,
+    ) -> Self {
+        let zeros = ZeroSteps::count(Number::Codes, &filters, &y, weights);
+        match zeros.pays() {
+            true => Self::sparse(weights, bias, zero, filters, x, y),
+            false => Self::dense(weights, bias, zero, filters, x, y),
+        }
+    }
+
+    /// A layer that computes all products.
+    ///
+    /// # Panics
+    ///
+    /// Like [`new`](Self::new).
+    #[must_use]
+    pub fn dense(
+        weights: &[i8],
+        bias: &[i32],
+        zero: i32,
+        filters: Filters,
+        x: Plane,
+        y: Plane,
+    ) -> Self {
+        Self::packed(weights, bias, zero, filters, [x, y], false)
+    }
+
+    /// A layer that skips the products with zero weights, where the weights of four inputs and a block of 16 outputs are all
+    /// zero. Depthwise layers skip nothing. The sums are the same.
+    ///
+    /// # Panics
+    ///
+    /// Like [`new`](Self::new).
+    #[must_use]
+    pub fn sparse(
+        weights: &[i8],
+        bias: &[i32],
+        zero: i32,
+        filters: Filters,
+        x: Plane,
+        y: Plane,
+    ) -> Self {
+        Self::packed(weights, bias, zero, filters, [x, y], true)
+    }
+
+    fn packed(
+        weights: &[i8],
+        bias: &[i32],
+        zero: i32,
+        filters: Filters,
+        [x, y]: [Plane; 2],
+        skip: bool,
     ) -> Self {
         assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
         assert_eq!(
@@ -142,6 +195,11 @@ impl CodeLayer {
                 buffer.bytes_mut()[to] = weights[from].to_ne_bytes()[0];
             }
         });
+        let mut zeros = ZeroSteps::count(Number::Codes, &filters, &y, weights);
+        if skip && !depthwise {
+            packed.skip_zeros(Number::Codes);
+            zeros.skipped = true;
+        }
         let nibbles = !depthwise && weights.iter().all(|weight| (-8..8).contains(weight));
         if nibbles {
             packed.weights = to_nibbles(&packed.weights);
@@ -159,7 +217,14 @@ impl CodeLayer {
             packed,
             nibbles,
             bias,
+            zeros,
         }
+    }
+
+    /// How many steps have zero weights, and whether they are skipped.
+    #[must_use]
+    pub const fn zeros(&self) -> ZeroSteps {
+        self.zeros
     }
 
     /// The layout of the inputs.
@@ -177,7 +242,7 @@ impl CodeLayer {
     /// The number of bytes of the packed weights.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.packed.weights.bytes().len()
+        self.packed.bytes()
     }
 
     /// Computes the layer for `samples` images, with results of 8 bits.

@@ -8,6 +8,7 @@ use crate::packed::{
 use crate::plane::Plane;
 use crate::portable;
 use crate::winograd::Winograd;
+use crate::zeros::ZeroSteps;
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512};
 
@@ -18,6 +19,7 @@ use crate::{avx2, avx512};
 pub struct FloatLayer {
     kind: Kind,
     bias: Vec<f32>,
+    zeros: ZeroSteps,
 }
 
 /// The algorithm of a layer.
@@ -53,25 +55,66 @@ pub(crate) struct FinishFloats {
 }
 
 impl FloatLayer {
-    /// Packs weights `[outputs, inputs / groups, rows, columns]`. On CPUs with AVX-512, kernels of 3 × 3 with stride 1
-    /// and twelve or more channels are computed by Winograd's minimal filtering, whose rounding errors are slightly
-    /// larger.
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`, in the form that is fastest by
+    /// `docs/engine.md`'s measurements: [`dense`](Self::dense), or [`sparse`](Self::sparse) if enough of the weights are zero.
     ///
     /// # Panics
     ///
     /// If the lengths and sizes are inconsistent, or if the border of the input is smaller than the windows need.
     #[must_use]
     pub fn new(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
+        let zeros = ZeroSteps::count(Number::Floats, &filters, &y, weights);
+        match zeros.pays() {
+            true => Self::sparse(weights, bias, filters, x, y),
+            false => Self::dense(weights, bias, filters, x, y),
+        }
+    }
+
+    /// A layer that computes all products. On CPUs with AVX-512, kernels of 3 × 3 with stride 1 and twelve or more channels
+    /// are computed by Winograd's minimal filtering, whose rounding errors are slightly larger.
+    ///
+    /// # Panics
+    ///
+    /// Like [`new`](Self::new).
+    #[must_use]
+    pub fn dense(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
         check(&filters, &x, &y);
+        let zeros = ZeroSteps::count(Number::Floats, &filters, &y, weights);
         if !Winograd::suits(&filters, &y) {
-            return Self::of_windows(weights, bias, filters, x, y);
+            return Self {
+                zeros,
+                ..Self::of_windows(weights, bias, filters, x, y)
+            };
         }
         assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
         let winograd = Winograd::new(weights, &filters, x, y);
         Self {
             kind: Kind::Winograd(winograd, origin(&x, &filters.window)),
             bias: with_spare(bias, &filters),
+            zeros,
         }
+    }
+
+    /// A layer that skips the products with zero weights, where the weights of an input and a block of 16 outputs are all
+    /// zero. Depthwise layers skip nothing.
+    ///
+    /// Its sums are those of a layer that computes all products, bit for bit, unless that is by Winograd's minimal filtering, or
+    /// inputs are not finite: an infinite input times a skipped zero is not NaN.
+    ///
+    /// # Panics
+    ///
+    /// Like [`new`](Self::new).
+    #[must_use]
+    pub fn sparse(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
+        let mut layer = Self::of_windows(weights, bias, filters, x, y);
+        layer.zeros = ZeroSteps::count(Number::Floats, &filters, &y, weights);
+        if let Kind::Windows(packed) = &mut layer.kind
+            && !packed.depthwise
+        {
+            packed.skip_zeros(Number::Floats);
+            layer.zeros.skipped = true;
+        }
+        layer
     }
 
     /// Like [`new`](Self::new), but without Winograd's minimal filtering: sums of products, which are exact if all
@@ -88,6 +131,7 @@ impl FloatLayer {
         Self {
             kind: Kind::Windows(Packed::new(Number::Floats, filters, x, y, put)),
             bias: with_spare(bias, &filters),
+            zeros: ZeroSteps::default(),
         }
     }
 
@@ -113,9 +157,15 @@ impl FloatLayer {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.kind {
-            Kind::Windows(packed) => packed.weights.bytes().len(),
+            Kind::Windows(packed) => packed.bytes(),
             Kind::Winograd(winograd, _) => winograd.weights.bytes().len(),
         }
+    }
+
+    /// How many steps have zero weights, and whether they are skipped.
+    #[must_use]
+    pub const fn zeros(&self) -> ZeroSteps {
+        self.zeros
     }
 
     /// Computes the layer for `samples` images.

@@ -10,6 +10,7 @@
 //! | [`Isa`] | the instruction sets, and whether this CPU has them |
 //! | [`CodeLayer`] | a convolution or linear layer of 8-bit integers with packed weights; [`Rescale`] and [`AddCodes`] convert its sums to results |
 //! | [`FloatLayer`] | a convolution or linear layer of floats with packed weights |
+//! | [`ZeroSteps`] | how many zero weights a layer has, and whether it skips them |
 //! | [`multiply_matrices`] | the matrix product of two activations |
 //! | [`softmax_rows`], [`log_softmax_rows`], [`layer_norm_rows`], [`sum_rows`] | softmax, layer norms and sums |
 //! | [`look_up`] | functions of 8-bit integers, as tables |
@@ -61,6 +62,7 @@ mod table;
 mod transpose;
 mod unwritten;
 mod winograd;
+mod zeros;
 
 pub use buffer::Buffer;
 pub use codes::{AddCodes, CodeLayer, Rescale};
@@ -74,3 +76,4 @@ pub use packed::Filters;
 pub use plane::{Plane, Window};
 pub use rows::{layer_norm_rows, log_softmax_rows, softmax_rows, sum_rows};
 pub use table::look_up;
+pub use zeros::ZeroSteps;

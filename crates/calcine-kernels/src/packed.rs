@@ -3,6 +3,7 @@
 use crate::buffer::Buffer;
 use crate::isa::Isa;
 use crate::plane::{Plane, Window};
+use crate::zeros::KeptSteps;
 
 /// The number of outputs in a block: the 32-bit sums of one vector.
 pub(crate) const BLOCK: usize = 16;
@@ -64,7 +65,8 @@ pub(crate) enum Number {
 }
 
 impl Number {
-    const fn step(self) -> usize {
+    /// The number of inputs of a step.
+    pub(crate) const fn step(self) -> usize {
         match self {
             Self::Codes => 4,
             Self::Floats => 1,
@@ -81,6 +83,8 @@ pub(crate) struct Packed {
     pub(crate) groups: Vec<Group>,
     pub(crate) depthwise: bool,
     pub(crate) weights: Buffer,
+    /// The steps that blocks have, if those whose weights are all zero are skipped.
+    pub(crate) kept: Option<Vec<KeptSteps>>,
 }
 
 impl Packed {
@@ -124,6 +128,7 @@ impl Packed {
                 groups: vec![group],
                 depthwise: true,
                 weights,
+                kept: None,
             };
         }
         let unit = number.step();
@@ -198,6 +203,7 @@ impl Packed {
             groups,
             depthwise: false,
             weights,
+            kept: None,
         }
     }
 
@@ -247,17 +253,24 @@ impl Packed {
         if walk.width == 0 {
             return;
         }
+        let mut kept = self.kept.iter().flatten();
         for group in &self.groups {
             let blocks = group.outputs.div_ceil(BLOCK);
             let mut block = 0;
             while block < blocks {
-                let (together, positions) =
-                    tiling(number, isa, self.depthwise, blocks - block, walk.width);
+                let own = kept.next();
+                let most = if own.is_some() { 1 } else { blocks - block };
+                let (together, positions) = tiling(number, isa, self.depthwise, most, walk.width);
                 let channel = group.first + block * BLOCK;
                 let count = (group.outputs - block * BLOCK).min(together * BLOCK);
-                let (weights, shift) = match self.depthwise {
-                    true => (block * BLOCK, block * BLOCK),
-                    false => (group.weights + block * group.block, 0),
+                let (weights, shift) = match (self.depthwise, own) {
+                    (true, _) => (block * BLOCK, block * BLOCK),
+                    (false, Some(own)) => (own.weights, 0),
+                    (false, None) => (group.weights + block * group.block, 0),
+                };
+                let (runs, steps) = match own {
+                    Some(own) => (&own.runs, 1),
+                    None => (&group.runs, group.steps),
                 };
                 for sample in 0..walk.samples {
                     for row in 0..walk.height {
@@ -269,8 +282,10 @@ impl Packed {
                             sums(&Sums {
                                 x: walk.x.index(sample, row, column) + shift,
                                 step: walk.x.step,
-                                group,
+                                runs,
+                                steps,
                                 weights,
+                                block: group.block,
                                 blocks: together,
                                 positions,
                             });
@@ -328,9 +343,12 @@ pub(crate) struct Sums<'a> {
     /// The index of the window of the first position, and the distance to the window of the next position.
     pub(crate) x: usize,
     pub(crate) step: usize,
-    pub(crate) group: &'a Group,
-    /// The index of the weights of the first block.
+    /// The runs of a window, and the steps of each run.
+    pub(crate) runs: &'a [usize],
+    pub(crate) steps: usize,
+    /// The index of the weights of the first block, and the distance to those of the next block.
     pub(crate) weights: usize,
+    pub(crate) block: usize,
     #[cfg_attr(
         not(target_arch = "x86_64"),
         allow(dead_code, reason = "plain loops compute one block at a time")
@@ -351,10 +369,10 @@ impl<'a> Sums<'a> {
             Tile {
                 x: x.add(self.x),
                 step: self.step,
-                runs: &self.group.runs,
-                steps: self.group.steps,
+                runs: self.runs,
+                steps: self.steps,
                 weights: weights.add(self.weights),
-                block: self.group.block,
+                block: self.block,
             }
         }
     }
@@ -372,10 +390,10 @@ impl<'a> Sums<'a> {
             NibbleTile {
                 x: x.add(self.x),
                 step: self.step,
-                runs: &self.group.runs,
-                steps: self.group.steps,
+                runs: self.runs,
+                steps: self.steps,
                 weights: weights.add(self.weights / 2),
-                block: self.group.block / 2,
+                block: self.block / 2,
             }
         }
     }
@@ -467,7 +485,7 @@ pub(crate) fn tiling(
     /// The available numbers of blocks, each with the available numbers of positions.
     type Ways = &'static [(usize, &'static [usize])];
     const WIDE: Ways = &[
-        (1, &[16, 8, 4, 2, 1]),
+        (1, &[16, 14, 8, 7, 4, 2, 1]),
         (2, &[14, 8, 7, 4, 2, 1]),
         (4, &[7, 4, 2, 1]),
     ];

@@ -96,6 +96,24 @@ impl Numbers {
         (0..count).map(|_| self.byte()).collect()
     }
 
+    /// Sets steps of weights to zero together: those of some inputs and outputs, for the whole kernel or for one position of it.
+    fn with_zeros<T: Copy>(&mut self, zero: T, filters: &Filters, weights: &mut [T]) {
+        let share = [0, 0, 128, 240, 255][usize::from(self.byte()) % 5];
+        let inputs = filters.inputs / filters.groups;
+        let places = weights.len() / filters.outputs / inputs;
+        let high = [1, 16, 64][usize::from(self.byte()) % 3];
+        let wide = [1, 4, 8][usize::from(self.byte()) % 3];
+        let drawn = self.bytes(filters.outputs.div_ceil(high) * inputs.div_ceil(wide) * places);
+        for (at, weight) in weights.iter_mut().enumerate() {
+            let [output, input, place] =
+                [at / (inputs * places), at / places % inputs, at % places];
+            let block = (output / high * inputs.div_ceil(wide) + input / wide) * places + place;
+            if drawn[block] < share {
+                *weight = zero;
+            }
+        }
+    }
+
     fn float(&mut self) -> f32 {
         f32::from(self.byte()) / 64.0 - 2.0 + f32::from(self.byte()) / 16384.0
     }
@@ -208,7 +226,8 @@ proptest! {
         let images = numbers.bytes(samples * filters.inputs * height * width);
         // Of 8 bits, or of 4.
         let shift = 4 * (case.seed % 2);
-        let weights: Vec<i8> = numbers.bytes(filters.weights()).into_iter().map(|b| (b as i8) >> shift).collect();
+        let mut weights: Vec<i8> = numbers.bytes(filters.weights()).into_iter().map(|b| (b as i8) >> shift).collect();
+        numbers.with_zeros(0, &filters, &mut weights);
         let bias: Vec<i32> = (0..filters.outputs).map(|_| i32::from(numbers.byte()) * 300 - 40_000).collect();
         let each = filters.weights() / filters.outputs;
         let factor: Vec<f32> = (0..filters.outputs)
@@ -247,7 +266,9 @@ proptest! {
         laid_out(&images, &x, samples, zero as u8, input.bytes_mut());
         let mut other = Buffer::zeros(samples * other_plane.sample_len());
         laid_out(&others, &other_plane, samples, 9, other.bytes_mut());
-        let layer = CodeLayer::new(&weights, &bias, zero, filters, x, y);
+        let layers = [CodeLayer::dense, CodeLayer::sparse].map(|of| of(&weights, &bias, zero, filters, x, y));
+        let chosen = CodeLayer::new(&weights, &bias, zero, filters, x, y);
+        prop_assert_eq!(chosen.bytes(), layers[usize::from(chosen.zeros().skipped)].bytes());
         let float_layer = CodeLayer::new(&weights, &bias, zero, filters, x, float_plane);
         let rescale = Rescale::new(&factor, ends, own_zero);
         let add = AddCodes {
@@ -259,11 +280,14 @@ proptest! {
             zero: 110,
         };
         for isa in available() {
-            let mut output = Buffer::zeros(samples * y.sample_len());
-            layer.run_codes(isa, samples, input.bytes(), &rescale, None, output.bytes_mut());
-            prop_assert_eq!(&read(&y, samples, output.bytes()), &codes, "{}", isa);
-            layer.run_codes(isa, samples, input.bytes(), &rescale, Some(add), output.bytes_mut());
-            prop_assert_eq!(&read(&y, samples, output.bytes()), &added, "{} with a sum", isa);
+            for layer in &layers {
+                let skipped = layer.zeros().skipped;
+                let mut output = Buffer::zeros(samples * y.sample_len());
+                layer.run_codes(isa, samples, input.bytes(), &rescale, None, output.bytes_mut());
+                prop_assert_eq!(&read(&y, samples, output.bytes()), &codes, "{}, zeros skipped: {}", isa, skipped);
+                layer.run_codes(isa, samples, input.bytes(), &rescale, Some(add), output.bytes_mut());
+                prop_assert_eq!(&read(&y, samples, output.bytes()), &added, "{} with a sum, zeros skipped: {}", isa, skipped);
+            }
             let mut output = Buffer::zeros(4 * samples * float_plane.sample_len());
             float_layer.run_floats(isa, samples, input.bytes(), &rescale, output.floats_mut());
             prop_assert_eq!(&read(&float_plane, samples, output.floats()), &scaled, "{} in floats", isa);
@@ -278,8 +302,11 @@ proptest! {
         let [height, width] = case.input;
         let mut floats = |count: usize| -> Vec<f32> { (0..count).map(|_| numbers.float()).collect() };
         let images = floats(samples * filters.inputs * height * width);
-        let weights = floats(filters.weights());
+        let mut weights = floats(filters.weights());
         let bias = floats(filters.outputs);
+        // Weights that a mask has set to zero may be −0.
+        let zero = if case.seed % 3 == 0 { -0.0 } else { 0.0 };
+        Numbers(case.seed ^ 1).with_zeros(zero, &filters, &mut weights);
         let exact = sums(&case, &images, 0_f64, |sum, x, weight| {
             sum + f64::from(x) * f64::from(weights[weight])
         });
@@ -292,8 +319,10 @@ proptest! {
         laid_out(&images, &x, samples, 0.0, input.floats_mut());
         let mut other = Buffer::zeros(4 * samples * other_plane.sample_len());
         laid_out(&others, &other_plane, samples, f32::NAN, other.floats_mut());
-        let layer = FloatLayer::new(&weights, &bias, filters, x, y);
-        for isa in available() {
+        let layers = [FloatLayer::dense, FloatLayer::sparse].map(|of| of(&weights, &bias, filters, x, y));
+        let chosen = FloatLayer::new(&weights, &bias, filters, x, y);
+        prop_assert_eq!(chosen.bytes(), layers[usize::from(chosen.zeros().skipped)].bytes());
+        for (isa, layer) in available().into_iter().flat_map(|isa| layers.iter().map(move |layer| (isa, layer))) {
             for (add, ends) in [(false, [f32::NEG_INFINITY, f32::INFINITY]), (true, [0.0, 6.0])] {
                 let added = add.then(|| AddFloats { other: other.floats(), plane: &other_plane });
                 let mut output = Buffer::zeros(4 * samples * y.sample_len());
@@ -308,6 +337,48 @@ proptest! {
             }
         }
     }
+}
+
+/// The counted steps are those that are left out: a step has 16 floats, or 64 integers, and the list the place of its inputs.
+#[test]
+fn zero_steps_are_counted_and_take_no_memory() {
+    let filters = Filters {
+        inputs: 32,
+        outputs: 48,
+        groups: 1,
+        window: Window::POINT,
+    };
+    let (x, y) = (Plane::new(8, 8, 32), Plane::new(8, 8, 48));
+    let mut weights = vec![1.5; filters.weights()];
+    // Of the second block of outputs, the first 24 inputs, four of which have a weight in its last output.
+    for output in 16..32 {
+        weights[output * 32..output * 32 + 24].fill(0.0);
+    }
+    weights[31 * 32 + 4..31 * 32 + 8].fill(1.5);
+    let layer = FloatLayer::new(&weights, &[0.0; 48], filters, x, y);
+    let zeros = layer.zeros();
+    assert_eq!((zeros.all, zeros.zero, zeros.skipped), (96, 20, true));
+    assert_eq!(
+        zeros.to_string(),
+        "20 of 96 steps are zero, skipped (faster from 10 %)"
+    );
+    assert_eq!(
+        layer.bytes() - Buffer::SPARE,
+        76 * (64 + size_of::<usize>())
+    );
+    let bytes: Vec<i8> = weights.iter().map(|weight| 100 * (*weight as i8)).collect();
+    let layer = CodeLayer::sparse(&bytes, &[0; 48], 3, filters, x, y);
+    let zeros = layer.zeros();
+    assert_eq!((zeros.all, zeros.zero, zeros.skipped), (24, 5, true));
+    assert_eq!(
+        layer.bytes() - Buffer::SPARE,
+        19 * (64 + size_of::<usize>())
+    );
+    let layer = CodeLayer::new(&bytes, &[0; 48], 3, filters, x, y);
+    assert_eq!(
+        layer.zeros().to_string(),
+        "5 of 24 steps are zero, not skipped (faster from 25 %)"
+    );
 }
 
 /// Products at their largest, of as many as 16-bit sums would saturate at, on each instruction set.

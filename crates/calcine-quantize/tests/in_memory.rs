@@ -1,10 +1,13 @@
 //! Engines of networks in memory, without a file.
 
+use burn::module::Param;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::Tensor;
 use calcine_engine::{Array, Engine, EngineError, Isa, NetworkData, Options};
 use calcine_format::{Bias, NetworkFile, Numbers, QuantizedFile};
 use calcine_quantize::{Calibration, QuantizationSettings, Scheme, quantize};
-use calcine_testkit::each;
-use calcine_trace::AnyTensor;
+use calcine_testkit::{device, each, numbers};
+use calcine_trace::{AnyTensor, trace};
 
 use crate::models::{images, network};
 
@@ -107,4 +110,46 @@ fn data_that_does_not_fit_is_refused() {
     data.tensors.insert(id, array);
     data.graph.nodes.swap(0, 1);
     Engine::compile(data, Options::default()).unwrap_err();
+}
+
+/// Layers whose weights are zero for most inputs skip them, in float and in integers, and the report says so.
+#[test]
+fn zero_weights_are_skipped_where_that_is_faster() {
+    let x = numbers([6, 64]);
+    let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    let rows = isas.flat_map(|isa| [0, 8, 60].map(|zeros| (isa, zeros)));
+    each(rows, |(isa, zeros)| {
+        let mut layer: Linear = LinearConfig::new(64, 40).init(&device());
+        let weight = numbers([64, 40]).slice_fill([0..*zeros, 0..40], 0.0);
+        layer.weight = Param::from_tensor(weight);
+        let network = trace(&layer, x.clone(), |m, x| m.forward(x)).unwrap();
+        let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
+        let settings = QuantizationSettings::default();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
+        let mut options = Options::default();
+        options.isa = *isa;
+        let inputs = [AnyTensor::from(x.clone()).to_array()];
+        let outputs = |network: NetworkData| {
+            let engine = Engine::compile(network, options.clone()).unwrap();
+            let report = engine.report();
+            let zeros = report.iter().find_map(|row| row.zeros).unwrap();
+            (engine.run(&inputs).unwrap().remove(0), zeros)
+        };
+
+        let (found, steps) = outputs((&network).into());
+        assert_eq!((steps.all, steps.zero), (3 * 64, 3 * zeros));
+        assert_eq!(steps.skipped, *zeros == 60, "{steps}");
+        let expected: Tensor<2> = network.forward(x.clone());
+        let expected = AnyTensor::from(expected).to_array();
+        let both = found.as_floats().unwrap().iter();
+        for (found, expected) in both.zip(expected.as_floats().unwrap()) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+
+        let (found, steps) = outputs((&quantized).into());
+        assert_eq!((steps.all, steps.zero), (3 * 16, 3 * zeros / 4));
+        assert_eq!(steps.skipped, *zeros == 60, "{steps}");
+        let expected = quantized.run(vec![x.clone().into()], &mut |_, _| {});
+        assert_eq!(found, expected.unwrap()[0].to_array());
+    });
 }
