@@ -19,23 +19,24 @@ use crate::options::{DeviceOptions, MODEL_HELP, ReportOptions, WeightsOptions, p
 
 /// Measure how long a network, float or quantized, takes for a batch, and how much memory.
 ///
-/// The network runs in Calcine's engine: a quantized one in integer arithmetic. With --with, other programs compute the same in turns
-/// with it, 50 ms each, so that other load on the machine slows all of them. The inputs are zeros, in the shapes with which the network was traced. The
-/// batch is run repeatedly, for two seconds and at least ten times. `memory_bytes` in the JSON is the largest resident memory of the
-/// whole process after the first turn of the engine, including the weights; null if the system does not report it.
+/// The network runs in Calcine's engine, a quantized one in integer arithmetic. With --with, the engine and other programs are measured
+/// alternately, for 50 ms each, so that other load on the machine slows down all of them. The inputs are zeros, in the shapes with
+/// which the network was traced. The batch is run repeatedly, for two seconds and at least ten times. `memory_bytes` in the JSON is the
+/// largest resident memory of the whole process after the engine was first measured, including the weights; null if the system does
+/// not report it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[arg(value_name = "MODEL", help = MODEL_HELP)]
     model: String,
-    /// The numbers that it computes with. A float network is quantized for int8, calibrated with drawn inputs, whose results
-    /// mean nothing: only its speed is measured [default: those of the network].
+    /// The arithmetic to measure. With int8, a float network is first quantized with ranges of random inputs, so only its speed is
+    /// meaningful, not its outputs [default: that of the network].
     #[arg(long, value_name = "FORM")]
     form: Option<Form>,
-    /// What else is measured: `flex` for Burn on --device, which simulates integers in float, and `onnxruntime`, for which
-    /// `python3`, or what the variable PYTHON names, must have ONNX Runtime.
+    /// Other programs to measure: `flex` for Burn on --device, which simulates integers in float, and `onnxruntime` for ONNX Runtime,
+    /// which `python3`, or the Python that the variable PYTHON names, must have installed.
     #[arg(long = "with", value_name = "NAMES", value_delimiter = ',')]
     others: Vec<Other>,
-    /// Print how long each node takes, of one batch on one thread, and how the engine computes it.
+    /// Print the time of each node for one batch on one thread, and how the engine computes it.
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
@@ -52,14 +53,14 @@ pub(crate) struct Args {
     report: ReportOptions,
 }
 
-/// The numbers that a network computes with.
+/// The arithmetic of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
     Float,
     Int8,
 }
 
-/// What a network is compared with.
+/// A program with which the engine is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Other {
     Flex,

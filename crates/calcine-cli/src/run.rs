@@ -1,4 +1,4 @@
-//! `calcine run`: what a network computes for an input.
+//! `calcine run`: computes the outputs of a network for an input.
 
 use std::path::PathBuf;
 
@@ -19,11 +19,11 @@ use crate::terminal::print_line;
 pub(crate) struct Args {
     #[arg(value_name = "MODEL", help = MODEL_HELP)]
     model: String,
-    /// The input, as the network takes it: normalized, channels first, samples as the first axis. Several times for networks of
-    /// several inputs.
+    /// A file with an input in the form that the network expects: normalized, with samples as the first axis and channels as the
+    /// second. Give the option once for each input of the network.
     #[arg(long, value_name = "FILE.npy", required = true)]
     input: Vec<PathBuf>,
-    /// Threads, which share the samples.
+    /// Number of threads, among which the samples are divided.
     #[arg(long, value_parser = positive::<usize>, value_name = "N", default_value = "1")]
     threads: usize,
     #[command(flatten)]

@@ -65,7 +65,7 @@ pub enum ThinnedError {
 impl KeptIndices {
     /// The indices that remain after these cuts, with at most one cut for each axis.
     ///
-    /// The cuts of a plan with several steps have to be composed first: `Plan::cuts`.
+    /// The cuts of a plan with several steps have to be composed first: `ThinningPlan::cuts`.
     ///
     /// # Errors
     ///
