@@ -1,4 +1,4 @@
-//! The guides' Rust programs as doc tests: each compiles as it is printed.
+//! The Rust programs of the guides as documentation tests: each compiles as it is printed.
 #![cfg(doctest)]
 
 #[doc = include_str!("../README.md")]

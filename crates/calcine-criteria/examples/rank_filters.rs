@@ -14,7 +14,8 @@ use calcine_fold::{Fold, FoldError, Granularity, Layout};
 fn main() -> Result<(), FoldError> {
     let device = Device::flex();
     device.seed(1);
-    // Length-normalised norms compare between layers; the second has somewhat smaller weights.
+    // Norms that are divided by the length can be compared between layers; the second layer has slightly smaller
+    // weights.
     let norm = Norm::L1.length_normalised();
     let mut layers = Vec::new();
     for (inputs, std) in [(3, 1.0), (8, 0.95)] {

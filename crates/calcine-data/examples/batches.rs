@@ -1,4 +1,4 @@
-//! Shows that a run which resumes in the middle of an epoch sees the same batches.
+//! Shows that a run that is resumed in the middle of an epoch gets the same batches.
 //!
 //! ```text
 //! cargo run -p calcine-data --example batches

@@ -1,4 +1,4 @@
-//! Prints whether tensors of the default device lie in host memory.
+//! Prints whether the tensors of the default device are in host memory.
 //!
 //! `cargo run -p calcine-device --example where_is_it`
 #![allow(

@@ -1,4 +1,4 @@
-//! Converts one of Distiller's schedules to a recipe, and checks what came out.
+//! Converts one of Distiller's schedules to a recipe, and checks the recipe.
 //!
 //! `cargo run -p calcine-distiller --example convert_schedule [FILE]`
 #![allow(
@@ -9,7 +9,7 @@
 use calcine_distiller::{Options, convert};
 use calcine_recipe::Recipe;
 
-/// Filters pruned gradually, then a level for each of two layers, and a rate that falls.
+/// A schedule that prunes filters gradually, then prunes two layers to a level, and reduces the learning rate.
 const SCHEDULE: &str = "
 version: 1
 pruners:
@@ -50,7 +50,7 @@ fn main() {
         Some(file) => std::fs::read_to_string(file).expect("the schedule can be read"),
         None => SCHEDULE.to_owned(),
     };
-    // A schedule says neither how long the run is nor which model it is for.
+    // A schedule contains neither the length of the run nor the model.
     let options = Options {
         epochs: Some(180),
         model: Some("resnet20".to_owned()),

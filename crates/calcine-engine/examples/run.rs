@@ -1,7 +1,8 @@
 //! Runs a network file on zeros: `run FILE [BATCH] [THREADS] [turns]`.
 //!
-//! It prints how each node is computed, how long a batch takes, and the memory that it needs. With `turns`, it answers each number of
-//! seconds on a line of stdin with the seconds of each run of such a turn, so that another program can be measured in turns with it.
+//! It prints how each node is computed, how long a batch takes, and how much memory it needs. With `turns`, it reads
+//! numbers of seconds from stdin, one per line, runs the network for that time, and prints the duration of each run, so
+//! that another program can be measured alternately with it.
 
 use std::io::{BufRead, stdin};
 use std::time::Instant;
@@ -73,7 +74,7 @@ fn report(engine: &Engine, inputs: &[Array], batch: usize) -> Result<(), Failure
     Ok(())
 }
 
-/// Answers lines of stdin until it ends.
+/// Answers the lines of stdin until it ends.
 #[allow(clippy::print_stdout, reason = "an example prints")]
 fn turns(engine: &Engine, inputs: &[Array]) -> Result<(), Failure> {
     engine.run(inputs)?;
@@ -86,8 +87,8 @@ fn turns(engine: &Engine, inputs: &[Array]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The seconds of each run, as long as `more` is true of the number of runs and the seconds so far. A first run is not counted: it
-/// fills the caches.
+/// The duration of each run in seconds, as long as `more` returns true for the number of runs and the seconds so far. A
+/// first run, which fills the caches, is not counted.
 fn run(
     engine: &Engine,
     inputs: &[Array],

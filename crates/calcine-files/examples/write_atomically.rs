@@ -1,4 +1,4 @@
-//! Writes a file twice. The second time it keeps the permissions that it has.
+//! Writes a file twice. The second time, the file keeps its permissions.
 
 #![allow(clippy::print_stdout, reason = "an example prints")]
 

@@ -1,5 +1,5 @@
-//! The L1 norm of every filter, channel and kernel of a convolution, and of every output and input of
-//! a linear layer, with the same two lines.
+//! Computes the L1 norm of every filter, channel and kernel of a convolution, and of every output and input of a linear
+//! layer, with the same two lines of code.
 //!
 //! ```text
 //! cargo run -p calcine-fold --example fold_rows
@@ -25,7 +25,7 @@ fn main() -> Result<(), FoldError> {
         print_norms(granularity, Layout::CONVOLUTION, convolution.clone())?;
     }
 
-    // Burn stores a linear weight as [in, out]; the layout takes care of it.
+    // Burn stores a linear weight as [in, out]; the layout takes this into account.
     let linear = LinearConfig::new(5, 3).init(&device).weight.val();
     for granularity in [Granularity::FcOutput, Granularity::FcInput] {
         print_norms(granularity, Layout::LINEAR, linear.clone())?;

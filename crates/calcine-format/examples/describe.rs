@@ -1,4 +1,4 @@
-//! Prints what a network file holds, float or quantized: `describe FILE`.
+//! Prints the contents of a network file, float or quantized: `describe FILE`.
 
 use calcine_format::{FileError, NetworkFile, QuantizedFile};
 

@@ -22,7 +22,7 @@ fn main() {
         .expect("a linear layer has one")
         .clone();
 
-    // Keep the weights above the median of their magnitudes, roughly.
+    // Keep the weights whose magnitudes are above the median, approximately.
     let mut masks = Masks::default();
     masks.insert(&weight, layer.weight.val().abs().greater_scalar(0.18));
     layer = masks.apply(layer);

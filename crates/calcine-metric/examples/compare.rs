@@ -1,4 +1,4 @@
-//! Compares two evaluations of a regressor, of which a lower error is better.
+//! Compares two evaluations of a regressor, for which a lower error is better.
 
 use calcine_metric::{Evaluation, Metric};
 

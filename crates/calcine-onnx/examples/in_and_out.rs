@@ -1,4 +1,4 @@
-//! A small convolutional network as an ONNX file, read again, and in 8 bits in every form.
+//! Writes a small convolutional network as an ONNX file, reads it again, and writes it in 8 bits in every form.
 #![allow(clippy::print_stdout, reason = "an example shows what it computed")]
 
 use burn::module::Module;

@@ -1,4 +1,4 @@
-//! Finds weights by pattern, halves one while the model trains, and misses one.
+//! Finds weights by a pattern, halves one while the model trains, and shows the error for an unknown name.
 //!
 //! ```text
 //! cargo run -p calcine-params --example edit_weights

@@ -1,4 +1,4 @@
-//! Twenty-two synthetic layers, as one chart and as small multiples, and three criteria.
+//! Draws 22 synthetic layers as one chart and as small multiples, and a chart of three criteria.
 //!
 //! ```text
 //! cargo run -p calcine-plot --example plot_layers [DIR]
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 type Drawn = (&'static str, String, Vec<u8>);
 
-/// A layer keeps its accuracy longer the less `fragile` it is.
+/// A chart of synthetic layers: the more `fragile` a layer is, the earlier its accuracy falls.
 fn chart() -> Chart {
     let chart = Chart::new(
         "ResNet-20: top-1 after pruning one layer, without fine-tuning",

@@ -1,4 +1,4 @@
-//! One weight on quantizers of fewer and fewer bits, with the range that errs least and with the whole one.
+//! Quantizes a weight with fewer and fewer bits, over the range with the smallest error and over the whole range.
 #![allow(
     clippy::print_stdout,
     clippy::cast_precision_loss,
@@ -8,7 +8,7 @@
 use calcine_quant::{CalibrationStatistics, Quantizer, QuantizerError, RangeEstimator, Scheme};
 
 fn main() -> Result<(), QuantizerError> {
-    // Weights as they often are: many small ones, few large ones.
+    // A typical distribution of weights: many small ones and a few large ones.
     let weights: Vec<f32> = (1..=10_000)
         .map(|i| {
             let share = i as f32 / 10_001.0 - 0.5;

@@ -17,7 +17,7 @@ struct Net {
     output: Linear,
 }
 
-/// Three mistakes: a word, a name, and a window that ends before it begins.
+/// A recipe with three mistakes: an unknown word, an unknown name, and a window that ends before it begins.
 const MISTAKEN: &str = r#"
 format = 1
 [train]

@@ -14,7 +14,7 @@ const STRENGTH: f64 = 0.1;
 fn main() {
     let device = Device::flex();
     device.seed(1);
-    // Eight filters of nine weights; the data want only the first three.
+    // Eight filters of nine weights; the data depend only on the first three filters.
     let noise = || Tensor::<2>::random([8, 9], Distribution::Normal(0.0, 0.05), &device);
     let wanted = Tensor::cat(
         vec![

@@ -1,5 +1,5 @@
-//! A regressor that removes noise from signals, measured by its peak signal-to-noise ratio: trained and pruned with its own
-//! dense form as the teacher, then quantized after training, and scanned. It takes some seconds.
+//! A regressor that removes noise from signals, measured by its peak signal-to-noise ratio. It is trained and pruned
+//! with its own dense form as the teacher, then quantized after training, and scanned. The example takes a few seconds.
 
 use std::ops::ControlFlow;
 
@@ -15,13 +15,13 @@ use calcine_sensitivity::{Scan, suggest};
 use calcine_train::{Batch, BatchIter, Data, Regression, stream};
 use rand::RngExt;
 
-/// Samples of a signal.
+/// The number of samples of a signal.
 const LENGTH: usize = 16;
 
-/// Signals in a batch.
+/// The number of signals in a batch.
 const BATCH: usize = 32;
 
-/// Batches of an epoch.
+/// The number of batches of an epoch.
 const STEPS: u64 = 20;
 
 #[derive(Module, Debug)]
@@ -46,7 +46,7 @@ impl Net {
     }
 }
 
-/// Sine waves between 0 and 1, and what noise makes of them.
+/// Sine waves between 0 and 1, and the same with noise.
 struct Waves(Device);
 
 impl Waves {
@@ -91,7 +91,7 @@ optimizer = "adam"
 seed = 1
 "#;
 
-/// Prunes 70 % of the weights while the dense network teaches.
+/// Prunes 70 % of the weights, with the dense network as the teacher.
 const PRUNE: &str = r#"
 format = 1
 [train]

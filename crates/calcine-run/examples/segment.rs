@@ -1,5 +1,5 @@
-//! A segmentation network, an encoder and a decoder, on synthetic shapes: trained, pruned and thinned in mid-run, and
-//! trained once more for 8-bit integers. It takes some seconds.
+//! A segmentation network, an encoder and a decoder, on synthetic shapes. It is trained, pruned and thinned during the
+//! run, and trained again with quantization for 8-bit integers. The example takes a few seconds.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
@@ -11,16 +11,16 @@ use calcine_run::{Experiment, Finished};
 use calcine_train::{Batch, BatchIter, Data, Segmentation, stream};
 use rand::RngExt;
 
-/// The side of an image.
+/// The height and width of an image.
 const SIDE: usize = 16;
 
-/// Images in a batch.
+/// The number of images in a batch.
 const BATCH: usize = 16;
 
-/// Batches of an epoch.
+/// The number of batches of an epoch.
 const STEPS: u64 = 12;
 
-/// Halves the resolution and doubles it again; background, square or cross for each pixel.
+/// Halves the resolution, doubles it again, and classifies each pixel as background, square or cross.
 #[derive(Module, Debug)]
 struct Net {
     encode: Conv2d,
@@ -53,7 +53,7 @@ impl Net {
     }
 }
 
-/// Noisy images with a square and a cross each, drawn from the seed.
+/// Noisy images, each with a square and a cross, which are drawn from the seed.
 struct Shapes(Device);
 
 impl Shapes {
@@ -108,7 +108,7 @@ impl Data<Tensor<4>, Tensor<3, Int>> for Shapes {
     }
 }
 
-/// Prunes 40 % of the channels in the first epochs, removes them before epoch 4, and trains on.
+/// Prunes 40 % of the channels in the first epochs, removes them before epoch 4, and continues training.
 const THIN: &str = r#"
 format = 1
 [train]

@@ -1,4 +1,4 @@
-//! Which layer of a small network is fragile, and the recipe that spares it.
+//! Finds out which layer of a small network is sensitive, and prints a recipe that prunes it less.
 //!
 //! ```text
 //! cargo run -p calcine-sensitivity --example scan_layers
@@ -35,7 +35,7 @@ fn main() -> Result<(), ScanError> {
         first: LinearConfig::new(16, 64).init(&device),
         second: LinearConfig::new(64, 4).init(&device),
     };
-    // Whatever the dense network says is right.
+    // The outputs of the dense network are the labels.
     let inputs = Tensor::<2>::random([512, 16], Distribution::Normal(0.0, 1.0), &device);
     let right = net.forward(inputs.clone()).argmax(1);
     let evaluate = |net: &Net| {

@@ -1,4 +1,4 @@
-//! How much of a pruned convolution is zero, by element, kernel, filter and channel.
+//! Measures how much of a pruned convolution is zero, by element, kernel, filter and channel.
 //!
 //! ```text
 //! cargo run -p calcine-sparsity --example count_zeros
@@ -17,7 +17,7 @@ fn main() -> Result<(), FoldError> {
     let small = weight.clone().abs().lower_scalar(0.12);
     let weight = weight.mask_fill(small, 0.0).slice_fill(0..2, 0.0);
 
-    // All counts are made on the device and read at once.
+    // All counts are computed on the device and read at once.
     let granularities = [
         Granularity::Element,
         Granularity::Kernel,

@@ -1,4 +1,4 @@
-//! What a small network computes, before and after half of its largest layer is pruned.
+//! Prints the compute of a small network, before and after half of its largest layer is pruned.
 //!
 //! ```text
 //! cargo run -p calcine-summary --example compute_table

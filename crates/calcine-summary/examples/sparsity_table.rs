@@ -1,4 +1,5 @@
-//! The sparsity table of a small network: elements of the first layer pruned, a filter of the second.
+//! Prints the sparsity table of a small network with pruned elements in the first layer and a pruned filter in the
+//! second.
 //!
 //! ```text
 //! cargo run -p calcine-summary --example sparsity_table

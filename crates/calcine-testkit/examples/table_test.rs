@@ -1,4 +1,4 @@
-//! A table of cases with a wrong row, and how the report names it.
+//! Shows how the report of a table test names the case that fails.
 //!
 //! ```text
 //! cargo run -p calcine-testkit --example table_test

@@ -1,4 +1,4 @@
-//! Prunes the channels of a residual network by group, thins it, and keeps it in one file.
+//! Prunes the channels of a residual network by dependency group, thins the network, and saves it as one file.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -52,7 +52,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sample = Tensor::<4>::zeros([1, 3, 16, 16], &device);
     let network = trace(&model, sample, |model, images| model.forward(images))?;
 
-    // The stem and conv2 are added, so their channels are one group; conv1's are another.
+    // The outputs of the stem and conv2 are added, so their channels form one group; the channels of conv1 form
+    // another.
     let axes = network.graph().axes()?;
     for group in axes.groups() {
         let (path, _) = group.name();

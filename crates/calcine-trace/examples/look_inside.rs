@@ -1,4 +1,4 @@
-//! Traces a small convolutional network, and prints each of its operations with the share of zeros in what it gives.
+//! Traces a small convolutional network, and prints each of its operations with the share of zeros in its result.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};

@@ -1,4 +1,4 @@
-//! A training with pruning in a hand-written loop. The driver does not contain the model.
+//! Training with pruning in a hand-written loop. The driver does not contain the model.
 //!
 //! `cargo run -p calcine-train --example own_loop`
 #![allow(
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     device.seed(1);
     let mut layer: Linear = LinearConfig::new(16, 4).init(&device);
 
-    // Single weights of `weight` are pruned from 10 % to 90 %, before the epochs 1 to 4.
+    // Single elements of `weight` are pruned from 10 % to 90 %, before the epochs 1 to 4.
     let parameter = Inventory::from_module(&layer).select(&["weight"])?[0].clone();
     let fold = Fold::new(Granularity::Element, &parameter.shape, Layout::LINEAR)?;
     let (units, [initial, last]) = (vec![Unit::new(parameter, fold)], [0.1, 0.9]);

@@ -1,4 +1,4 @@
-//! Classifies a synthetic batch with the weights that ship with the crate.
+//! Classifies a synthetic batch with the weights that come with the crate.
 //!
 //! ```text
 //! cargo run -p calcine-zoo --example classify
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `count` images of waves, each finer than the one before, with pixels from -1 to 1.
+/// `count` images of waves of increasing frequency, with pixels from -1 to 1.
 fn waves(count: usize, device: &Device) -> Tensor<4> {
     let side = Tensor::<1, Int>::arange(0..32, device).float() / 32.0;
     let rows = side.clone().reshape([1, 1, 32, 1]);

@@ -1,11 +1,11 @@
-//! Trains and prunes neural collaborative filtering on made-up users and items, by the recipe `recipes/ncf-agp.toml`.
+//! Trains and prunes neural collaborative filtering on synthetic users and items, according to `recipes/ncf-agp.toml`.
 //!
 //! ```text
 //! cargo run -p calcine-zoo --example tasks
 //! ```
 //!
-//! The data are MADE UP: each user likes the items whose number, divided by six, has the same remainder as the user's own.
-//! No figure that this example prints says anything about real recommendations.
+//! The data are synthetic: each user likes the items whose number, divided by six, has the same remainder as that of
+//! the user. The printed figures do not say anything about real recommendations.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it computed")]
 
@@ -22,7 +22,7 @@ const USERS: i32 = 300;
 const ITEMS: i32 = 200;
 /// Users like the items of their own group.
 const GROUPS: i32 = 6;
-/// In an epoch.
+/// The number of batches of an epoch.
 const STEPS: u64 = 40;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Pairs of a user and an item, more than half of them liked, and which are.
+/// Pairs of a user and an item with labels; more than half of the items are liked.
 fn batch(number: u64, size: usize, device: &Device) -> (Tensor<2, Int>, Tensor<2>) {
     let mut random = stream(1, "pairs", number);
     let mut pairs = Vec::new();

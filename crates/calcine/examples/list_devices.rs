@@ -1,4 +1,4 @@
-//! The devices of this build, and what asking for another says.
+//! Prints the devices of this build, and the error for a device that it does not have.
 //!
 //! `cargo run -p calcine --example list_devices`
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
