@@ -287,7 +287,7 @@ pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<
 #[must_use]
 pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     /// The gradient is divided by the square of the maximum, which must be a normal number.
-    const NOTHING: f64 = 2e-12;
+    const NOTHING: f32 = 2e-12;
     assert_bits(bits, 1, "DoReFa's weights");
     if bits == 1 {
         let values = w.clone().detach();
@@ -302,6 +302,9 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
         return straight_through(fake_quantized, w);
     }
     let levels = f64::from((1_u32 << bits) - 1);
+    if let Some(fake_quantized) = one_pass::dorefa(&w, levels as f32, NOTHING) {
+        return fake_quantized;
+    }
     let t = w.tanh();
     let largest = t.clone().abs().max().mul_scalar(2.0).reshape([1; D]);
     let none = largest.clone().detach().lower_elem(NOTHING);

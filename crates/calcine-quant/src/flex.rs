@@ -42,6 +42,17 @@ pub(crate) fn pact<const D: usize>(
         .then(|| Tensor::from_dispatch(<Dispatch as FakeQuantize>::pact(x, alpha, levels)))
 }
 
+/// The weights of `DoReFa`.
+pub(crate) fn dorefa<const D: usize>(
+    x: &Tensor<D>,
+    levels: f32,
+    nothing: f32,
+) -> Option<Tensor<D>> {
+    let x = x.clone().into_dispatch();
+    is_on_flex(&x)
+        .then(|| Tensor::from_dispatch(<Dispatch as FakeQuantize>::dorefa(x, levels, nothing)))
+}
+
 /// LSQ: numbers on multiples of learned scales.
 pub(crate) fn learned<const D: usize>(
     x: &Tensor<D>,
@@ -69,6 +80,8 @@ trait FakeQuantize: Backend {
 
     fn pact(x: FloatTensor<Self>, alpha: FloatTensor<Self>, levels: f32) -> FloatTensor<Self>;
 
+    fn dorefa(x: FloatTensor<Self>, levels: f32, nothing: f32) -> FloatTensor<Self>;
+
     fn learned(
         x: FloatTensor<Self>,
         scales: FloatTensor<Self>,
@@ -94,6 +107,11 @@ impl FakeQuantize for Flex {
     fn pact(x: Flexible, alpha: Flexible, levels: f32) -> Flexible {
         let alpha = number(&alpha);
         replaced(x, |x| clipped_at(x, alpha, levels).0)
+    }
+
+    fn dorefa(x: Flexible, levels: f32, nothing: f32) -> Flexible {
+        let values = Normalized::new(&x, nothing).values(levels);
+        tensor(values, &x)
     }
 
     fn learned(x: Flexible, scales: Flexible, options: Scales) -> Flexible {
@@ -190,6 +208,25 @@ impl<C: CheckpointStrategy> FakeQuantize for Autodiff<Flex, C> {
         }
     }
 
+    fn dorefa(x: Taped<C>, levels: f32, nothing: f32) -> Taped<C> {
+        match NormalizedTanh
+            .prepare::<C>([x.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prepared) => {
+                let x = x.into_primitive();
+                let normalized = Normalized::new(&x, nothing);
+                let y = tensor(normalized.values(levels), &x);
+                prepared.finish(normalized, y)
+            }
+            OpsKind::UnTracked(prepared) => {
+                let x = x.into_primitive();
+                prepared.finish(<Flex as FakeQuantize>::dorefa(x, levels, nothing))
+            }
+        }
+    }
+
     fn learned(x: Taped<C>, scales: Taped<C>, options: Scales) -> Taped<C> {
         let nodes = [x.node(), scales.node()];
         let compute = || {
@@ -204,6 +241,78 @@ impl<C: CheckpointStrategy> FakeQuantize for Autodiff<Flex, C> {
             }
             OpsKind::UnTracked(prepared) => prepared.finish(compute()),
         }
+    }
+}
+
+/// Hyperbolic tangents, and the divisor that brings them between −½ and ½.
+#[derive(Debug, Clone)]
+struct Normalized {
+    tangents: Vec<f32>,
+    divisor: f32,
+    /// The position of the largest magnitude, of which the divisor is twice the value.
+    largest: Option<usize>,
+}
+
+impl Normalized {
+    fn new(x: &Flexible, nothing: f32) -> Self {
+        let tangents = map(Isa::best(), numbers(&x.to_contiguous()), f32::tanh);
+        let mut largest = (0, 0.0_f32);
+        for (at, t) in tangents.iter().enumerate() {
+            // A NaN makes all values NaN.
+            if t.abs() > largest.1 || t.is_nan() {
+                largest = (at, t.abs());
+            }
+            if t.is_nan() {
+                break;
+            }
+        }
+        let (at, magnitude) = largest;
+        let is_nothing = magnitude * 2.0 < nothing;
+        Self {
+            tangents,
+            divisor: if is_nothing { 1.0 } else { magnitude * 2.0 },
+            largest: (!is_nothing).then_some(at),
+        }
+    }
+
+    /// The values between −1 and 1, at levels of this number.
+    fn values(&self, levels: f32) -> Vec<f32> {
+        let (divisor, ends) = (self.divisor, [0.0, levels]);
+        map(Isa::best(), &self.tangents, |t| {
+            nearest((t / divisor + 0.5) * levels, ends) / levels * 2.0 - 1.0
+        })
+    }
+
+    /// Replaces the gradients of values by those of the numbers.
+    fn backward(&self, gradients: &mut [f32]) {
+        let divisor = self.divisor;
+        let mut of_divisor = 0.0_f64;
+        for (gradient, t) in gradients.iter_mut().zip(&self.tangents) {
+            of_divisor -= f64::from(*gradient * 2.0 * *t);
+            *gradient = *gradient * 2.0 / divisor * (1.0 - t * t);
+        }
+        if let Some(at) = self.largest {
+            let t = self.tangents[at];
+            let divisor = f64::from(divisor);
+            #[allow(clippy::cast_possible_truncation, reason = "gradients are f32")]
+            let of_magnitude = (of_divisor / (divisor * divisor) * 2.0) as f32;
+            gradients[at] += of_magnitude * t.signum() * (1.0 - t * t);
+        }
+    }
+}
+
+/// The gradient of [`Normalized`] values, whose rounding counts as the identity.
+#[derive(Debug)]
+struct NormalizedTanh;
+
+impl Backward<Flex, 1> for NormalizedTanh {
+    type State = Normalized;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let mut dx = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let [Some(parent)] = ops.parents else { return };
+        ops.state.backward(dx.storage_mut::<f32>());
+        grads.register::<Flex>(parent.id, dx);
     }
 }
 

@@ -46,6 +46,19 @@ pub(crate) fn pact<const D: usize>(
     None
 }
 
+/// The weights of `DoReFa`: `2·u − 1`, where `u = tanh(x) / (2·max|tanh(x)|) + ½` is rounded to multiples of `1 / levels`. If `max|tanh(x)|` is
+/// less than half of `nothing`, it counts as ½.
+pub(crate) fn dorefa<const D: usize>(
+    x: &Tensor<D>,
+    levels: f32,
+    nothing: f32,
+) -> Option<Tensor<D>> {
+    #[cfg(feature = "flex")]
+    return flex::dorefa(x, levels, nothing);
+    #[cfg(not(feature = "flex"))]
+    None
+}
+
 /// A quantizer with learned scales: how the numbers of an axis lie in memory, and by what the gradients of the scales are multiplied.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scales {

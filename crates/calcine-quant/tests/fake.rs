@@ -296,6 +296,40 @@ fn nothing_comes_of_nothing() {
     }
 }
 
+/// The weights of DoReFa and their gradients by the formulas of its documentation, in 64 bits: the largest magnitude, which divides all
+/// others, has a gradient of its own.
+#[test]
+fn weights_of_dorefa_follow_their_formula() {
+    let numbers: Vec<f32> = values(50).iter().map(|x| 3.0 * x).collect();
+    let tangents: Vec<f64> = numbers.iter().map(|x| f64::from(*x).tanh()).collect();
+    let magnitudes = tangents.iter().map(|t| t.abs()).enumerate();
+    let (at, largest) = magnitudes.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    let divisor = 2.0 * largest;
+    for bits in [2, 3, 8] {
+        let levels = f64::from((1 << bits) - 1);
+        let (found, gradients) = both(&numbers, |w| dorefa_weight(w, bits));
+        let of_divisor: f64 = tangents.iter().map(|t| -2.0 * t / divisor.powi(2)).sum();
+        for (index, t) in tangents.iter().enumerate() {
+            let value = 2.0 * ((t / divisor + 0.5) * levels).round_ties_even() / levels - 1.0;
+            assert!(
+                (f64::from(found[index]) - value).abs() < 1e-6,
+                "{bits}: {index}"
+            );
+            let own = if index == at {
+                2.0 * of_divisor * t.signum()
+            } else {
+                0.0
+            };
+            let gradient = (2.0 / divisor + own) * (1.0 - t * t);
+            let off = (f64::from(gradients[index]) - gradient).abs();
+            assert!(
+                off < 1e-5 * gradient.abs().max(1.0),
+                "{bits}: {index} {off}"
+            );
+        }
+    }
+}
+
 /// Nothing but zeros, or numbers next to nothing: finite values and gradients, by every way.
 #[test]
 fn zeros_stay_finite() {
