@@ -10,17 +10,17 @@ mod whole;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use calcine_format::{Quantizer, Uses};
+use calcine_format::{FloatType, Quantizer, Uses};
 use calcine_graph::{Node, ValueId};
 use calcine_kernels::{CodeLayer, FloatLayer, Isa, Plane};
 
-use crate::EngineError;
 use crate::form::{Form, Layout};
 use crate::model::{Model, Tensor};
 use crate::plain::{self, Operand};
 use crate::plan::Plan;
 use crate::report::Execution;
 use crate::step::{Place, Step};
+use crate::{EngineError, Options};
 use fusion::Chain;
 
 /// Packed weights by the position of their node, shared by the plans for all batch sizes.
@@ -34,6 +34,8 @@ pub(crate) struct Cache {
 pub(crate) struct Compiler<'a> {
     model: &'a Model,
     isa: Isa,
+    /// The type in which layers that compute in float store their weights.
+    weights: FloatType,
     batch: usize,
     cache: &'a mut Cache,
     uses: Uses,
@@ -55,6 +57,15 @@ pub(crate) struct Compiler<'a> {
 }
 
 impl Cache {
+    /// The position of the node of each packed layer, in ascending order, once for each form.
+    pub(crate) fn layers(&self) -> Vec<usize> {
+        let codes = self.codes.keys().map(|(index, ..)| *index);
+        let floats = self.floats.keys().map(|(index, ..)| *index);
+        let mut layers: Vec<usize> = codes.chain(floats).collect();
+        layers.sort_unstable();
+        layers
+    }
+
     /// The number of bytes of all packed weights.
     pub(crate) fn bytes(&self) -> usize {
         let codes = self.codes.values().map(|layer| layer.bytes());
@@ -66,7 +77,7 @@ impl Cache {
 impl<'a> Compiler<'a> {
     pub(crate) fn compile(
         model: &'a Model,
-        isa: Isa,
+        options: &Options,
         batch: usize,
         cache: &'a mut Cache,
     ) -> Result<Plan, EngineError> {
@@ -74,7 +85,8 @@ impl<'a> Compiler<'a> {
         let shapes = graph.values.iter().map(|value| value.shape_at(batch));
         let mut compiler = Self {
             model,
-            isa,
+            isa: options.isa,
+            weights: options.weights,
             batch,
             cache,
             uses: Uses::new(graph),

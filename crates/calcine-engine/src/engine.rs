@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use calcine_format::{Array, NetworkData, Numbers};
+use calcine_format::{Array, FloatType, NetworkData, Numbers};
 use calcine_graph::{Action, Arithmetic, Extent, Graph, Map, Op};
 use calcine_kernels::{Isa, ZeroSteps};
 use rayon::prelude::*;
@@ -28,15 +28,20 @@ pub struct Options {
     pub isa: Isa,
     /// The maximum number of samples that are computed together. Larger batches are divided into chunks of this size.
     pub chunk: usize,
+    /// The type in which layers that compute in float store their weights. With 16 bits, they take half of the memory: the
+    /// weights, after batch norms are folded into them, are rounded to the nearest numbers of the type, and the kernels convert
+    /// them while they compute. Depthwise layers, and layers with a weight that would become infinite, keep 32 bits.
+    pub weights: FloatType,
 }
 
 impl Default for Options {
-    /// One thread, the fastest instruction set that this CPU has, and chunks of 8 samples.
+    /// One thread, the fastest instruction set that this CPU has, chunks of 8 samples, and float weights of 32 bits.
     fn default() -> Self {
         Self {
             threads: 1,
             isa: Isa::best(),
             chunk: 8,
+            weights: FloatType::F32,
         }
     }
 }
@@ -92,7 +97,9 @@ impl Engine {
             path: path.display().to_string(),
             error,
         })?;
-        Self::from_bytes(&bytes, options)
+        let network = NetworkData::from_bytes(&bytes)?;
+        drop(bytes);
+        Self::of(network, options)
     }
 
     /// Compiles the network in the bytes of a network file.
@@ -136,7 +143,7 @@ impl Engine {
                 })?)
             }
         };
-        let engine = Self {
+        let mut engine = Self {
             independent: samples_are_independent(&model),
             model,
             options,
@@ -144,7 +151,21 @@ impl Engine {
             plans: Mutex::default(),
         };
         engine.plan(1)?;
+        engine.drop_packed_weights();
         Ok(engine)
+    }
+
+    /// Drops the weights of the layers that have packed them, if no batch size needs them in another form.
+    ///
+    /// How weights are packed depends on lengths of axes, which are a multiple of the batch plus a constant. What is the same for
+    /// one and two samples is the same for all batches.
+    fn drop_packed_weights(&mut self) {
+        let packed = self.plans().1.layers();
+        if !self.independent || self.plan(2).is_err() || self.plans().1.layers() != packed {
+            return;
+        }
+        self.plans().0.remove(&2);
+        self.model.drop_weights(&packed.into_iter().collect());
     }
 
     /// The graph of the network.
@@ -315,7 +336,8 @@ impl Engine {
         rows.collect()
     }
 
-    /// The number of bytes of the packed weights, and of the activations of a run with this batch size on one thread.
+    /// The number of bytes of weights and other constants, packed or not, and of the activations of a run with this batch size
+    /// on one thread.
     ///
     /// # Errors
     ///
@@ -327,7 +349,8 @@ impl Engine {
             batch
         };
         let plan = self.plan(chunk.max(1))?;
-        Ok([self.plans().1.bytes(), plan.bytes()])
+        let weights = self.plans().1.bytes() + self.model.bytes();
+        Ok([weights, plan.bytes()])
     }
 
     /// Runs the network on one thread `runs` times, and returns the median time of each node.
@@ -384,12 +407,7 @@ impl Engine {
         if let Some(plan) = plans.get(&batch) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(Compiler::compile(
-            &self.model,
-            self.options.isa,
-            batch,
-            cache,
-        )?);
+        let plan = Arc::new(Compiler::compile(&self.model, &self.options, batch, cache)?);
         plans.insert(batch, plan.clone());
         Ok(plan)
     }

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`Engine`] | a compiled network: load or compile it, run it |
 //! | [`NetworkData`] | a network in memory as plain data |
-//! | [`Options`], [`Isa`] | threads, and the instruction set |
+//! | [`Options`], [`Isa`], [`FloatType`] | threads, the instruction set, and the type of stored float weights |
 //! | [`Array`], [`Numbers`] | inputs and outputs |
 //! | [`NodeReport`], [`Execution`], [`NodeTime`] | how each node is executed, and how long it takes |
 //! | [`ZeroSteps`] | how many zero weights a layer has, and whether they are skipped |
@@ -48,7 +48,7 @@ mod report;
 mod step;
 mod whole;
 
-pub use calcine_format::{Array, NetworkData, Numbers};
+pub use calcine_format::{Array, FloatType, NetworkData, Numbers};
 pub use calcine_kernels::{Isa, ZeroSteps};
 pub use engine::{Engine, NodeTime, Options};
 pub use error::EngineError;

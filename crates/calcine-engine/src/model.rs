@@ -1,9 +1,9 @@
 //! The network that an engine runs, float or quantized.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use calcine_format::{
-    Array, IntegerWeights, NetworkData, NetworkFile, Numbers, QuantizedFile, Quantizer,
+    Array, IntegerWeights, NetworkData, NetworkFile, Numbers, QuantizedFile, Quantizer, Uses,
 };
 use calcine_graph::{Graph, ValueId};
 
@@ -53,6 +53,40 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Drops the elements of the weights that only these layers read, which have packed them.
+    pub(crate) fn drop_weights(&mut self, packed: &HashSet<usize>) {
+        let uses = Uses::new(&self.graph);
+        for index in packed {
+            if let Some(layer) = self.layers.get_mut(index) {
+                layer.ints = Vec::new();
+                continue;
+            }
+            let Some(id) = self.graph.nodes[*index].inputs.get(1) else {
+                continue;
+            };
+            let own = uses.consumers(*id).iter().all(|user| packed.contains(user));
+            if own
+                && !uses.is_output(*id)
+                && let Some(tensor) = self.tensors.get_mut(&id.0)
+            {
+                tensor.numbers = Vec::new();
+            }
+        }
+    }
+
+    /// The number of bytes of the weights and of all other parameters and constants.
+    pub(crate) fn bytes(&self) -> usize {
+        let ints = self
+            .layers
+            .values()
+            .map(|layer| size_of_val(&layer.ints[..]));
+        let floats = self
+            .tensors
+            .values()
+            .map(|tensor| size_of_val(&tensor.numbers[..]));
+        ints.chain(floats).sum()
     }
 
     pub(crate) fn is_quantized(&self) -> bool {

@@ -9,7 +9,10 @@ use std::arch::x86_64::*;
 
 use crate::codes::FinishCodes;
 use crate::floats::FinishFloats;
-use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, NIBBLES, NibbleTile, Tile};
+use crate::halves::HalfType;
+use crate::packed::{
+    BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, HalfTile, NIBBLES, NibbleTile, Tile,
+};
 use crate::portable;
 
 macro_rules! by_size {
@@ -238,12 +241,100 @@ pub(crate) unsafe fn float_sums(tile: &FloatTile<'_>, positions: usize, sums: *m
 unsafe fn float_dense<const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
     // SAFETY: the caller guarantees the conditions.
     unsafe {
+        let read = |weights: *const f32| [_mm256_load_ps(weights), _mm256_load_ps(weights.add(8))];
+        dense_floats::<P, f32>(tile, sums, read);
+    }
+}
+
+/// # Safety
+///
+/// Like [`code_sums`].
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn half_sums(
+    of: HalfType,
+    tile: &HalfTile<'_>,
+    positions: usize,
+    sums: *mut f32,
+) {
+    // SAFETY: the caller guarantees the conditions, and that of `f16_sums` is asked for.
+    unsafe {
+        match of {
+            HalfType::F16 if is_x86_feature_detected!("f16c") => f16_sums(tile, positions, sums),
+            HalfType::F16 => by_size!(slow_f16_dense, tile, sums, positions, [6, 4, 2, 1]),
+            HalfType::Bf16 => by_size!(bf16_dense, tile, sums, positions, [6, 4, 2, 1]),
+        }
+    }
+}
+
+/// # Safety
+///
+/// Like [`code_sums`]; the CPU must also have F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn f16_sums(tile: &HalfTile<'_>, positions: usize, sums: *mut f32) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe { by_size!(f16_dense, tile, sums, positions, [6, 4, 2, 1]) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn f16_dense<const P: usize>(tile: &HalfTile<'_>, sums: *mut f32) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe {
+        let read = |weights: *const u16| {
+            [0, 8].map(|first| _mm256_cvtph_ps(_mm_load_si128(weights.add(first).cast())))
+        };
+        dense_floats::<P, u16>(tile, sums, read);
+    }
+}
+
+/// For CPUs with AVX2 and without F16C.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn slow_f16_dense<const P: usize>(tile: &HalfTile<'_>, sums: *mut f32) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe {
+        let read = |weights: *const u16| {
+            let mut own = [0.0; BLOCK];
+            for (at, own) in own.iter_mut().enumerate() {
+                *own = HalfType::F16.to_float(*weights.add(at));
+            }
+            [
+                _mm256_loadu_ps(own.as_ptr()),
+                _mm256_loadu_ps(own.as_ptr().add(8)),
+            ]
+        };
+        dense_floats::<P, u16>(tile, sums, read);
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn bf16_dense<const P: usize>(tile: &HalfTile<'_>, sums: *mut f32) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe {
+        let read = |weights: *const u16| {
+            let wide = |first: usize| {
+                let own = _mm256_cvtepu16_epi32(_mm_load_si128(weights.add(first).cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(own))
+            };
+            [wide(0), wide(8)]
+        };
+        dense_floats::<P, u16>(tile, sums, read);
+    }
+}
+
+/// Sums of products. `read` converts the weights of a step.
+#[inline(always)]
+unsafe fn dense_floats<const P: usize, W>(
+    tile: &Tile<'_, f32, W>,
+    sums: *mut f32,
+    read: impl Fn(*const W) -> [__m256; 2],
+) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe {
         let mut acc = [[_mm256_setzero_ps(); 2]; P];
         let mut weights = tile.weights;
         for run in tile.runs {
             let mut x = tile.x.add(*run);
             for _ in 0..tile.steps {
-                let own = [_mm256_load_ps(weights), _mm256_load_ps(weights.add(8))];
+                let own = read(weights);
                 for p in 0..P {
                     let one = _mm256_set1_ps(*x.add(p * tile.step));
                     for half in 0..2 {

@@ -9,7 +9,10 @@ use std::arch::x86_64::*;
 
 use crate::codes::FinishCodes;
 use crate::floats::FinishFloats;
-use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, NIBBLES, NibbleTile, Tile};
+use crate::halves::HalfType;
+use crate::packed::{
+    BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, HalfTile, NIBBLES, NibbleTile, Tile,
+};
 
 /// Calls a kernel with the numbers of blocks and of positions as constants: those that `tiling` chooses.
 macro_rules! by_dense_size {
@@ -250,6 +253,59 @@ pub(crate) unsafe fn float_sums(
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn float_dense<const B: usize, const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
     // SAFETY: the caller guarantees the conditions.
+    unsafe { dense_floats::<B, P, f32>(tile, sums, |weights| _mm512_load_ps(weights)) }
+}
+
+/// # Safety
+///
+/// Like [`code_sums`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(crate) unsafe fn half_sums(
+    of: HalfType,
+    tile: &HalfTile<'_>,
+    blocks: usize,
+    positions: usize,
+    sums: *mut f32,
+) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe {
+        match of {
+            HalfType::F16 => by_dense_size!(f16_dense, tile, sums, blocks, positions),
+            HalfType::Bf16 => by_dense_size!(bf16_dense, tile, sums, blocks, positions),
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn f16_dense<const B: usize, const P: usize>(tile: &HalfTile<'_>, sums: *mut f32) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe {
+        let read = |weights: *const u16| _mm512_cvtph_ps(_mm256_load_si256(weights.cast()));
+        dense_floats::<B, P, u16>(tile, sums, read);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn bf16_dense<const B: usize, const P: usize>(tile: &HalfTile<'_>, sums: *mut f32) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe {
+        let read = |weights: *const u16| {
+            let wide = _mm512_cvtepu16_epi32(_mm256_load_si256(weights.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        };
+        dense_floats::<B, P, u16>(tile, sums, read);
+    }
+}
+
+/// Sums of products. `read` converts the weights of a step.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn dense_floats<const B: usize, const P: usize, W>(
+    tile: &Tile<'_, f32, W>,
+    sums: *mut f32,
+    read: impl Fn(*const W) -> __m512,
+) {
+    // SAFETY: the caller guarantees the conditions.
     unsafe {
         let mut acc = [[_mm512_setzero_ps(); B]; P];
         let (mut weights, step) = (tile.weights, tile.step);
@@ -258,7 +314,7 @@ unsafe fn float_dense<const B: usize, const P: usize>(tile: &FloatTile<'_>, sums
             for _ in 0..tile.steps {
                 let mut own = [_mm512_setzero_ps(); B];
                 for b in 0..B {
-                    own[b] = _mm512_load_ps(weights.add(b * tile.block));
+                    own[b] = read(weights.add(b * tile.block));
                 }
                 for p in 0..P {
                     let one = _mm512_set1_ps(*x.add(p * step));

@@ -1,9 +1,11 @@
 //! Layers of floats.
 
 use crate::buffer::Buffer;
+use crate::halves::HalfType;
 use crate::isa::Isa;
 use crate::packed::{
-    BLOCK, Done, Filters, FloatTile, Number, Packed, Scratch, Sums, TILE, check, holds, origin,
+    BLOCK, Done, Filters, FloatTile, HalfTile, Number, Packed, Scratch, Sums, TILE, check, holds,
+    origin,
 };
 use crate::plane::Plane;
 use crate::portable;
@@ -26,7 +28,9 @@ pub struct FloatLayer {
 #[derive(Debug, Clone)]
 enum Kind {
     Windows(Packed),
-    /// Sums of products; contains the index of the first window in memory.
+    /// Sums of products with weights of 16 bits.
+    Halves(Packed, HalfType),
+    /// Minimal filtering; contains the index of the first window in memory.
     Winograd(Winograd, usize),
 }
 
@@ -63,7 +67,7 @@ impl FloatLayer {
     /// If the lengths and sizes are inconsistent, or if the border of the input is smaller than the windows need.
     #[must_use]
     pub fn new(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
-        let zeros = ZeroSteps::count(Number::Floats, &filters, &y, weights);
+        let zeros = ZeroSteps::count(Number::Floats, &filters, &y, weights, |w| w == 0.0);
         match zeros.pays() {
             true => Self::sparse(weights, bias, filters, x, y),
             false => Self::dense(weights, bias, filters, x, y),
@@ -79,7 +83,7 @@ impl FloatLayer {
     #[must_use]
     pub fn dense(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
         check(&filters, &x, &y);
-        let zeros = ZeroSteps::count(Number::Floats, &filters, &y, weights);
+        let zeros = ZeroSteps::count(Number::Floats, &filters, &y, weights, |w| w == 0.0);
         if !Winograd::suits(&filters, &y) {
             return Self {
                 zeros,
@@ -107,7 +111,7 @@ impl FloatLayer {
     #[must_use]
     pub fn sparse(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
         let mut layer = Self::of_windows(weights, bias, filters, x, y);
-        layer.zeros = ZeroSteps::count(Number::Floats, &filters, &y, weights);
+        layer.zeros = ZeroSteps::count(Number::Floats, &filters, &y, weights, |w| w == 0.0);
         if let Kind::Windows(packed) = &mut layer.kind
             && !packed.depthwise
         {
@@ -115,6 +119,47 @@ impl FloatLayer {
             layer.zeros.skipped = true;
         }
         layer
+    }
+
+    /// A layer that stores its weights in 16 bits, which the kernels convert while they compute: half of the memory. It skips
+    /// zero weights as [`new`](Self::new) does.
+    ///
+    /// Its sums are those of the products with the same weights in `f32`, in the same order. They are never computed by
+    /// Winograd's minimal filtering. Depthwise layers store their weights in `f32`.
+    ///
+    /// # Panics
+    ///
+    /// Like [`new`](Self::new).
+    #[must_use]
+    pub fn of_halves(
+        weights: &[u16],
+        of: HalfType,
+        bias: &[f32],
+        filters: Filters,
+        x: Plane,
+        y: Plane,
+    ) -> Self {
+        if filters.is_depthwise() {
+            let weights: Vec<f32> = weights.iter().map(|bits| of.to_float(*bits)).collect();
+            return Self::of_windows(&weights, bias, filters, x, y);
+        }
+        assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
+        let number = Number::Halves(of);
+        let put = |buffer: &mut Buffer, to: usize, from: usize| {
+            buffer.bytes_mut()[2 * to..2 * to + 2].copy_from_slice(&weights[from].to_ne_bytes());
+        };
+        let mut packed = Packed::new(number, filters, x, y, put);
+        let is_zero = |bits: u16| bits & 0x7fff == 0;
+        let mut zeros = ZeroSteps::count(number, &filters, &y, weights, is_zero);
+        if zeros.pays() {
+            packed.skip_zeros(number);
+            zeros.skipped = true;
+        }
+        Self {
+            kind: Kind::Halves(packed, of),
+            bias: with_spare(bias, &filters),
+            zeros,
+        }
     }
 
     /// Like [`new`](Self::new), but without Winograd's minimal filtering: sums of products, which are exact if all
@@ -139,7 +184,7 @@ impl FloatLayer {
     #[must_use]
     pub const fn input(&self) -> &Plane {
         match &self.kind {
-            Kind::Windows(packed) => &packed.x,
+            Kind::Windows(packed) | Kind::Halves(packed, _) => &packed.x,
             Kind::Winograd(winograd, _) => &winograd.x,
         }
     }
@@ -148,7 +193,7 @@ impl FloatLayer {
     #[must_use]
     pub const fn output(&self) -> &Plane {
         match &self.kind {
-            Kind::Windows(packed) => &packed.y,
+            Kind::Windows(packed) | Kind::Halves(packed, _) => &packed.y,
             Kind::Winograd(winograd, _) => &winograd.y,
         }
     }
@@ -157,7 +202,7 @@ impl FloatLayer {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.kind {
-            Kind::Windows(packed) => packed.bytes(),
+            Kind::Windows(packed) | Kind::Halves(packed, _) => packed.bytes(),
             Kind::Winograd(winograd, _) => winograd.weights.bytes().len(),
         }
     }
@@ -190,8 +235,9 @@ impl FloatLayer {
         let other = add.as_ref().map_or(usize::MAX, |add| add.other.len());
         let plane = add.as_ref().map(|add| add.plane);
         let lengths = [x.len(), y.len(), other];
-        let packed = match &self.kind {
-            Kind::Windows(packed) => packed,
+        let (packed, number) = match &self.kind {
+            Kind::Windows(packed) => (packed, Number::Floats),
+            Kind::Halves(packed, of) => (packed, Number::Halves(*of)),
             Kind::Winograd(winograd, origin) => {
                 let planes = [&winograd.x, &winograd.y, plane.unwrap_or(&winograd.y)];
                 holds(planes, samples, lengths);
@@ -202,13 +248,18 @@ impl FloatLayer {
         let walk = packed.walk(samples, plane, lengths);
         let mut scratch = Scratch([[0_f32; BLOCK]; TILE]);
         let sums = scratch.0.as_mut_ptr().cast::<f32>();
-        let (from, weights) = (x.as_ptr(), packed.weights.floats().as_ptr());
+        let (from, weights) = (x.as_ptr(), packed.weights.bytes().as_ptr());
         let depthwise = packed.depthwise;
         let tile = |at: &Sums<'_>| {
             // SAFETY: `walk` has checked that the windows of all positions are within the slice, and weights were packed for
             // them.
             unsafe {
-                let tile: FloatTile<'_> = at.tile(from, weights);
+                if let Number::Halves(of) = number {
+                    let tile: HalfTile<'_> = at.tile(from, weights.cast());
+                    half_tile_sums(isa, of, &tile, at.blocks, at.positions, sums);
+                    return;
+                }
+                let tile: FloatTile<'_> = at.tile(from, weights.cast());
                 match depthwise {
                     true => depthwise_tile_sums(isa, &tile, at.positions, sums),
                     false => tile_sums(isa, &tile, at.blocks, at.positions, sums),
@@ -241,7 +292,7 @@ impl FloatLayer {
                 }
             }
         };
-        packed.each_tile(Number::Floats, isa, &walk, tile, finish);
+        packed.each_tile(number, isa, &walk, tile, finish);
     }
 }
 
@@ -269,6 +320,35 @@ pub(crate) unsafe fn tile_sums(
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 | Isa::AvxVnni => avx2::float_sums(tile, positions, sums),
             _ => portable::float_sums(tile, positions, sums),
+        }
+    }
+}
+
+/// Computes the sums of a tile with weights of 16 bits.
+///
+/// # Safety
+///
+/// Like [`tile_sums`].
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(unused_variables, reason = "plain loops compute one block at a time")
+)]
+unsafe fn half_tile_sums(
+    isa: Isa,
+    of: HalfType,
+    tile: &HalfTile<'_>,
+    blocks: usize,
+    positions: usize,
+    sums: *mut f32,
+) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => avx512::half_sums(of, tile, blocks, positions, sums),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 | Isa::AvxVnni => avx2::half_sums(of, tile, positions, sums),
+            _ => portable::half_sums(of, tile, positions, sums),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | [`Isa`] | the instruction sets, and whether this CPU has them |
 //! | [`CodeLayer`] | a convolution or linear layer of 8-bit integers with packed weights; [`Rescale`] and [`AddCodes`] convert its sums to results |
 //! | [`FloatLayer`] | a convolution or linear layer of floats with packed weights |
+//! | [`HalfType`] | floats of 16 bits, in which a [`FloatLayer`] can store its weights |
 //! | [`ZeroSteps`] | how many zero weights a layer has, and whether it skips them |
 //! | [`multiply_matrices`] | the matrix product of two activations |
 //! | [`softmax_rows`], [`log_softmax_rows`], [`layer_norm_rows`], [`sum_rows`] | softmax, layer norms and sums |
@@ -49,6 +50,7 @@ mod convolution;
 pub mod fake;
 mod floats;
 pub mod functions;
+mod halves;
 mod images;
 mod isa;
 mod matrix;
@@ -68,6 +70,7 @@ pub use buffer::Buffer;
 pub use codes::{AddCodes, CodeLayer, Rescale};
 pub use convolution::Convolution;
 pub use floats::{AddFloats, FloatLayer};
+pub use halves::HalfType;
 pub use images::{Images, Order};
 pub use isa::Isa;
 pub use matrix::{MatrixSums, multiply_matrices, pack_matrix, packed_matrix_len};

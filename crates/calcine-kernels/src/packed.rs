@@ -1,6 +1,7 @@
 //! Weights in the order in which kernels read them, and the iteration over the positions of the output.
 
 use crate::buffer::Buffer;
+use crate::halves::HalfType;
 use crate::isa::Isa;
 use crate::plane::{Plane, Window};
 use crate::zeros::KeptSteps;
@@ -62,6 +63,8 @@ pub(crate) enum Number {
     Codes,
     /// One float per step.
     Floats,
+    /// One float per step, with weights of 16 bits.
+    Halves(HalfType),
 }
 
 impl Number {
@@ -69,8 +72,22 @@ impl Number {
     pub(crate) const fn step(self) -> usize {
         match self {
             Self::Codes => 4,
-            Self::Floats => 1,
+            Self::Floats | Self::Halves(_) => 1,
         }
+    }
+
+    /// The number of bytes of a weight.
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Codes => 1,
+            Self::Floats => 4,
+            Self::Halves(_) => 2,
+        }
+    }
+
+    /// The number of bytes of the weights of a step.
+    pub(crate) const fn step_bytes(self) -> usize {
+        self.step() * BLOCK * self.bytes()
     }
 }
 
@@ -132,10 +149,6 @@ impl Packed {
             };
         }
         let unit = number.step();
-        let bytes = match number {
-            Number::Codes => 1,
-            Number::Floats => 4,
-        };
         let (inputs, outputs) = (
             filters.inputs / filters.groups,
             filters.outputs / filters.groups,
@@ -173,7 +186,7 @@ impl Packed {
             });
             total += outputs.div_ceil(BLOCK) * block;
         }
-        let mut weights = Buffer::zeros(total * bytes);
+        let mut weights = Buffer::zeros(total * number.bytes());
         for (index, group) in groups.iter().enumerate() {
             let skipped = index * inputs - index * inputs / unit * unit;
             let length = group.steps * unit;
@@ -456,6 +469,9 @@ pub(crate) type DepthwiseCodeTile<'a> = Tile<'a, u8, i32>;
 /// A tile of float products.
 pub(crate) type FloatTile<'a> = Tile<'a, f32, f32>;
 
+/// A tile of float products with weights of 16 bits.
+pub(crate) type HalfTile<'a> = Tile<'a, f32, u16>;
+
 /// A tile of sums on the stack.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -495,7 +511,7 @@ pub(crate) fn tiling(
     let ways = match isa {
         Isa::Avx512Vnni if depthwise => EIGHT,
         Isa::Avx512Vnni => WIDE,
-        Isa::Avx2 | Isa::AvxVnni if number == Number::Floats && !depthwise => SIX,
+        Isa::Avx2 | Isa::AvxVnni if number != Number::Codes && !depthwise => SIX,
         Isa::Portable | Isa::Avx2 | Isa::AvxVnni => FOUR,
     };
     let all = ways.iter().flat_map(|(together, all)| {

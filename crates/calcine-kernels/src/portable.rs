@@ -2,8 +2,10 @@
 
 use crate::codes::{FinishCodes, FinishSums};
 use crate::floats::FinishFloats;
+use crate::halves::HalfType;
 use crate::packed::{
-    BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, NIBBLES, NibbleTile, Tile, from_nibbles,
+    BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, HalfTile, NIBBLES, NibbleTile, Tile,
+    from_nibbles,
 };
 
 /// `1.5 · 2²³`: the sum of this and a number up to 2²² in magnitude has the nearest integer (ties to even) in its
@@ -209,7 +211,36 @@ pub(crate) unsafe fn finish_sums(f: &FinishSums) {
 /// # Safety
 ///
 /// Like [`code_sums`].
+#[inline(always)]
 pub(crate) unsafe fn float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe { dense_floats(tile, positions, sums, |weight| weight) }
+}
+
+/// # Safety
+///
+/// Like [`code_sums`].
+#[inline(always)]
+pub(crate) unsafe fn half_sums(
+    of: HalfType,
+    tile: &HalfTile<'_>,
+    positions: usize,
+    sums: *mut f32,
+) {
+    // SAFETY: the caller guarantees the conditions.
+    unsafe { dense_floats(tile, positions, sums, |weight| of.to_float(weight)) }
+}
+
+/// # Safety
+///
+/// Like [`code_sums`].
+#[inline(always)]
+unsafe fn dense_floats<W: Copy>(
+    tile: &Tile<'_, f32, W>,
+    positions: usize,
+    sums: *mut f32,
+    read: impl Fn(W) -> f32,
+) {
     // SAFETY: the caller guarantees the conditions.
     unsafe {
         for position in 0..positions {
@@ -218,9 +249,9 @@ pub(crate) unsafe fn float_sums(tile: &FloatTile<'_>, positions: usize, sums: *m
             for run in tile.runs {
                 let mut x = tile.x.add(position * tile.step + run);
                 for _ in 0..tile.steps {
-                    let own = &*weights.cast::<[f32; BLOCK]>();
+                    let own = &*weights.cast::<[W; BLOCK]>();
                     for (acc, own) in acc.iter_mut().zip(own) {
-                        *acc += *x * own;
+                        *acc += *x * read(*own);
                     }
                     x = x.add(1);
                     weights = weights.add(BLOCK);

@@ -11,9 +11,6 @@ use crate::packed::{BLOCK, Filters, Number, Packed};
 use crate::plane::{Plane, Window};
 use crate::winograd::Winograd;
 
-/// The number of bytes of the weights of a step, before they are stored in 4 bits.
-const STEP: usize = 64;
-
 /// The steps of a block of 16 outputs that have weights other than zero.
 #[derive(Debug, Clone)]
 pub(crate) struct KeptSteps {
@@ -59,13 +56,14 @@ impl ZeroSteps {
     }
 
     /// Counts the steps of weights `[outputs, inputs / groups, rows, columns]` of a layer with outputs in this layout.
-    pub(crate) fn count<T: PartialEq + Default>(
+    pub(crate) fn count<T: Copy>(
         number: Number,
         filters: &Filters,
         y: &Plane,
         weights: &[T],
+        is_zero: impl Fn(T) -> bool,
     ) -> Self {
-        let (unit, zero) = (number.step(), T::default());
+        let unit = number.step();
         let inputs = filters.inputs / filters.groups;
         let places = weights.len() / (filters.outputs * inputs).max(1);
         let each = inputs * places;
@@ -82,7 +80,7 @@ impl ZeroSteps {
                 is_used.fill(false);
                 for output in block.chunks(each.max(1)) {
                     for (at, weight) in output.iter().enumerate() {
-                        is_used[at / places / unit * places + at % places] |= *weight != zero;
+                        is_used[at / places / unit * places + at % places] |= !is_zero(*weight);
                     }
                 }
                 counted.all += is_used.len();
@@ -102,6 +100,8 @@ fn pays_from(number: Number, filters: &Filters, y: &Plane) -> Option<u8> {
     };
     match number {
         _ if filters.is_depthwise() => None,
+        Number::Halves(_) if together < 4 => Some(50),
+        Number::Halves(_) => Some(20),
         Number::Floats if Winograd::suits(filters, y) || together < 4 => Some(50),
         Number::Floats => Some(10),
         Number::Codes if together < 4 => Some(60),
@@ -137,13 +137,13 @@ impl Packed {
         blocks.collect()
     }
 
-    /// Removes the steps whose weights are all zero.
+    /// Removes the steps whose weights are all zero, before weights are stored in 4 bits.
     pub(crate) fn skip_zeros(&mut self, number: Number) {
         let (mut kept, mut own) = (Vec::new(), Vec::new());
-        let (weights, _) = self.weights.bytes().as_chunks::<STEP>();
-        let mut weights = weights.iter();
+        let size = number.step_bytes();
+        let mut weights = self.weights.bytes().chunks_exact(size);
         for steps in self.steps(number) {
-            let first = own.len() / STEP * number.step() * BLOCK;
+            let first = own.len() / size * number.step() * BLOCK;
             let mut runs = Vec::new();
             for (run, step) in steps.into_iter().zip(&mut weights) {
                 if !is_zero(number, step) {
@@ -162,6 +162,39 @@ impl Packed {
         self.kept = Some(kept);
     }
 
+    /// A layer whose weights are the sums of those of parts, which skip zeros: blocks have the steps of one part after the
+    /// other.
+    pub(crate) fn joined(mut parts: Vec<Self>, number: Number) -> Self {
+        let (size, step) = (number.step_bytes(), number.step() * BLOCK);
+        let blocks = parts[0].kept.iter().flatten().count();
+        let (mut kept, mut own) = (Vec::new(), Vec::new());
+        for block in 0..blocks {
+            let first = own.len() / size * step;
+            let mut runs = Vec::new();
+            for part in &parts {
+                let Some(steps) = part.kept.as_ref().map(|kept| &kept[block]) else {
+                    continue;
+                };
+                runs.extend_from_slice(&steps.runs);
+                let first = steps.weights / step * size;
+                own.extend_from_slice(
+                    &part.weights.bytes()[first..first + steps.runs.len() * size],
+                );
+            }
+            kept.push(KeptSteps {
+                runs,
+                weights: first,
+            });
+        }
+        let mut weights = Buffer::zeros(own.len());
+        weights.bytes_mut()[..own.len()].copy_from_slice(&own);
+        Self {
+            weights,
+            kept: Some(kept),
+            ..parts.swap_remove(0)
+        }
+    }
+
     /// The number of bytes of the weights, and of the list of kept steps.
     pub(crate) fn bytes(&self) -> usize {
         let kept = self.kept.iter().flatten();
@@ -171,12 +204,17 @@ impl Packed {
 }
 
 /// Whether all numbers are zero, where a float may be −0: its products do not change a sum either.
-fn is_zero(number: Number, step: &[u8; STEP]) -> bool {
+fn is_zero(number: Number, step: &[u8]) -> bool {
     match number {
         Number::Codes => step.iter().all(|byte| *byte == 0),
         Number::Floats => {
             let (floats, _) = step.as_chunks::<4>();
             floats.iter().all(|float| f32::from_ne_bytes(*float) == 0.0)
+        }
+        Number::Halves(_) => {
+            let (halves, _) = step.as_chunks::<2>();
+            let mut halves = halves.iter().map(|half| u16::from_ne_bytes(*half));
+            halves.all(|half| half & 0x7fff == 0)
         }
     }
 }

@@ -5,7 +5,8 @@ mod fake;
 mod norm;
 
 use calcine_kernels::{
-    AddCodes, AddFloats, Buffer, CodeLayer, Filters, FloatLayer, Isa, Plane, Rescale, Window,
+    AddCodes, AddFloats, Buffer, CodeLayer, Filters, FloatLayer, HalfType, Isa, Plane, Rescale,
+    Window,
 };
 use proptest::prelude::*;
 
@@ -335,6 +336,105 @@ proptest! {
                     prop_assert!(off <= 1e-6 * (filters.weights() as f64 + 10.0), "{}: {} {}", isa, found, expected);
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Weights beyond 8 bits, as those of 8 bits minus a zero point are, have exact sums.
+    #[test]
+    fn wide_weights_have_the_sums_of_plain_loops(case in cases()) {
+        let Case { samples, filters, zero, .. } = case;
+        let mut numbers = Numbers(case.seed);
+        let [height, width] = case.input;
+        let images = numbers.bytes(samples * filters.inputs * height * width);
+        let offset = [0, 255, 128, 3][usize::from(numbers.byte()) % 4];
+        let mut weights: Vec<i16> =
+            numbers.bytes(filters.weights()).into_iter().map(|b| i16::from(b) - offset).collect();
+        numbers.with_zeros(0, &filters, &mut weights);
+        let bias: Vec<i32> = (0..filters.outputs).map(|_| i32::from(numbers.byte()) * 300 - 40_000).collect();
+        let exact = sums(&case, &images, 0_i64, |sum, x, weight| {
+            sum + (i64::from(x) - i64::from(zero)) * i64::from(weights[weight])
+        });
+        let exact: Vec<f32> = exact.iter().enumerate()
+            .map(|(at, sum)| (sum + i64::from(bias[output_of(&case, at)])) as f32)
+            .collect();
+        let x = Plane::of_codes(height, width, filters.inputs)
+            .with_border(filters.window.border(case.input, case.output));
+        let y = Plane::new(case.output[0], case.output[1], filters.outputs);
+        let mut input = Buffer::zeros(samples * x.sample_len());
+        laid_out(&images, &x, samples, zero as u8, input.bytes_mut());
+        let layer = CodeLayer::wide(&weights, &bias, zero, filters, x, y);
+        let rescale = Rescale::new(&vec![1.0; filters.outputs], [0.0; 2], 0);
+        for isa in available() {
+            let mut output = Buffer::zeros(4 * samples * y.sample_len());
+            layer.run_floats(isa, samples, input.bytes(), &rescale, output.floats_mut());
+            prop_assert_eq!(&read(&y, samples, output.floats()), &exact, "{}", isa);
+        }
+    }
+
+    /// Weights of 16 bits give what the same weights in `f32` give, bit for bit, with half of the memory.
+    #[test]
+    fn weights_of_16_bits_are_exact(case in cases(), f16 in any::<bool>()) {
+        let Case { samples, filters, .. } = case;
+        let of = if f16 { HalfType::F16 } else { HalfType::Bf16 };
+        let mut numbers = Numbers(case.seed);
+        let [height, width] = case.input;
+        let images: Vec<f32> = (0..samples * filters.inputs * height * width).map(|_| numbers.float()).collect();
+        let bits = (0..filters.weights()).map(|_| u16::from_be_bytes([numbers.byte(), numbers.byte()]));
+        // Without infinities and NaN.
+        let mask = if f16 { 0xbbff } else { 0xbf7f };
+        let mut bits: Vec<u16> = bits.map(|bits| bits & mask).collect();
+        numbers.with_zeros(0x8000, &filters, &mut bits);
+        let weights: Vec<f32> = bits.iter().map(|bits| of.to_float(*bits)).collect();
+        let bias: Vec<f32> = (0..filters.outputs).map(|_| numbers.float()).collect();
+        let x = Plane::new(height, width, filters.inputs)
+            .with_border(filters.window.border(case.input, case.output));
+        let y = Plane::new(case.output[0], case.output[1], filters.outputs).with_border(case.borders[0]);
+        let mut input = Buffer::zeros(4 * samples * x.sample_len());
+        laid_out(&images, &x, samples, 0.0, input.floats_mut());
+        // A sparse layer has no minimal filtering.
+        let wide = FloatLayer::sparse(&weights, &bias, filters, x, y);
+        let halves = FloatLayer::of_halves(&bits, of, &bias, filters, x, y);
+        let ends = [f32::NEG_INFINITY, f32::INFINITY];
+        for isa in available() {
+            let [wide, halves] = [&wide, &halves].map(|layer| {
+                let mut output = Buffer::zeros(4 * samples * y.sample_len());
+                layer.run(isa, samples, input.floats(), ends, None, output.floats_mut());
+                read(&y, samples, output.floats()).iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            });
+            prop_assert_eq!(wide, halves, "{} {:?}", isa, of);
+        }
+    }
+}
+
+/// Every number of 16 bits is the one that IEEE 754 says, sign · fraction · 2^exponent.
+#[test]
+fn numbers_of_16_bits_are_read() {
+    for (of, fraction_bits, bias) in [(HalfType::F16, 10, 15), (HalfType::Bf16, 7, 127)] {
+        for bits in 0..=u16::MAX {
+            let found = of.to_float(bits);
+            let fraction = bits & ((1 << fraction_bits) - 1);
+            let exponent = i32::from(bits & 0x7fff) >> fraction_bits;
+            if exponent == 2 * bias + 1 {
+                let is_right = if fraction == 0 {
+                    found.is_infinite()
+                } else {
+                    found.is_nan()
+                };
+                assert!(is_right, "{of:?} {bits:#x}: {found}");
+                continue;
+            }
+            let whole = if exponent == 0 {
+                fraction
+            } else {
+                fraction | 1 << fraction_bits
+            };
+            let magnitude = f64::from(whole) * 2_f64.powi(exponent.max(1) - bias - fraction_bits);
+            assert_eq!(f64::from(found.abs()), magnitude, "{of:?} {bits:#x}");
+            assert_eq!(found.is_sign_negative(), bits >= 0x8000, "{of:?} {bits:#x}");
         }
     }
 }

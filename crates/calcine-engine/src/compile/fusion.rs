@@ -216,7 +216,9 @@ impl Compiler<'_> {
         let output = self.model.quantizer(node.output);
         Some(match self.model.quantizer(x) {
             Some(input) => {
-                let bytes = weights.ints.iter().all(|int| i8::try_from(*int).is_ok());
+                // Affine weights of 8 bits are up to 255 in magnitude.
+                let bytes =
+                    weights.bits <= 8 || weights.ints.iter().all(|int| i8::try_from(*int).is_ok());
                 let fits = images
                     && bytes
                     && is_byte(&input)

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use calcine_format::{Bias, IntegerWeights, Quantizer};
+use calcine_format::{Bias, FloatType, IntegerWeights, Quantizer};
 use calcine_graph::{Convolution, Node, Op};
-use calcine_kernels::{CodeLayer, Filters, FloatLayer, Plane, Rescale, Window};
+use calcine_kernels::{CodeLayer, Filters, FloatLayer, HalfType, Plane, Rescale, Window};
 
 use super::Compiler;
 use super::fusion::{Chain, Sums, clamp};
@@ -158,22 +158,21 @@ impl Compiler<'_> {
         y: Plane,
     ) -> Arc<CodeLayer> {
         let packed = self.cache.codes.entry((index, x, y)).or_insert_with(|| {
-            #[allow(clippy::cast_possible_truncation, reason = "8 bits were asked for")]
-            let bytes: Vec<i8> = outputs_first(&weights.ints, weights)
-                .map(|int| int as i8)
-                .collect();
             let bias = match &weights.bias {
                 Bias::Ints(bias) => bias.clone(),
                 Bias::Floats(_) => vec![0; weights.outputs()],
             };
-            Arc::new(CodeLayer::new(
-                &bytes,
-                &bias,
-                zero_code(input),
-                filters,
-                x,
-                y,
-            ))
+            let zero = zero_code(input);
+            let ints = || outputs_first(&weights.ints, weights);
+            let bytes: Result<Vec<i8>, _> = ints().map(i8::try_from).collect();
+            Arc::new(match bytes {
+                Ok(bytes) => CodeLayer::new(&bytes, &bias, zero, filters, x, y),
+                Err(_) => {
+                    #[allow(clippy::cast_possible_truncation, reason = "8 bits minus a zero point")]
+                    let wide: Vec<i16> = ints().map(|int| int as i16).collect();
+                    CodeLayer::wide(&wide, &bias, zero, filters, x, y)
+                }
+            })
         });
         packed.clone()
     }
@@ -194,7 +193,12 @@ impl Compiler<'_> {
             Some(layer) => layer.clone(),
             None => {
                 let (weights, bias) = self.float_weights(chain).ok_or_else(|| unsupported(self))?;
-                let layer = FloatLayer::new(&weights, &bias, filters, x.plane, to.plane);
+                let layer = match halves(self.weights, &weights, &filters) {
+                    Some((of, bits)) => {
+                        FloatLayer::of_halves(&bits, of, &bias, filters, x.plane, to.plane)
+                    }
+                    None => FloatLayer::new(&weights, &bias, filters, x.plane, to.plane),
+                };
                 let layer = Arc::new(layer);
                 self.cache.floats.insert(key, layer.clone());
                 layer
@@ -373,6 +377,23 @@ impl Compiler<'_> {
         self.executions[index] = Some(Execution::PlainFloats);
         Ok(())
     }
+}
+
+/// The weights of a layer rounded to a type of 16 bits; `None` if they are to be stored in 32 bits, because that is asked for, the
+/// layer is depthwise, or a number would become infinite.
+fn halves(weights: FloatType, numbers: &[f32], filters: &Filters) -> Option<(HalfType, Vec<u16>)> {
+    let of = match weights {
+        FloatType::F32 => return None,
+        FloatType::F16 => HalfType::F16,
+        FloatType::Bf16 => HalfType::Bf16,
+    };
+    if filters.is_depthwise() || numbers.iter().any(|x| !weights.nearest(*x).is_finite()) {
+        return None;
+    }
+    let bytes = weights.to_bytes(numbers);
+    let (bits, _) = bytes.as_chunks::<2>();
+    let bits = bits.iter().map(|bits| u16::from_le_bytes(*bits));
+    Some((of, bits.collect()))
 }
 
 /// `scale / quantizer.scale`, rounded to `f32`.
