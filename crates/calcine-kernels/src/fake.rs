@@ -141,6 +141,45 @@ pub fn clip(
     (values, (any != 0).then_some(sides))
 }
 
+/// The smallest and the largest number; `[∞, −∞]` if there are none. If a number is NaN, both are NaN.
+///
+/// # Examples
+///
+/// ```
+/// use calcine_kernels::{Isa, fake};
+///
+/// assert_eq!(fake::range(Isa::best(), &[2.0, -1.0, 0.5]), [-1.0, 2.0]);
+/// ```
+#[must_use]
+pub fn range(isa: Isa, x: &[f32]) -> [f32; 2] {
+    const EMPTY: [f32; 2] = [f32::INFINITY, f32::NEG_INFINITY];
+    let joined = |[low, high]: [f32; 2], [other_low, other_high]: [f32; 2]| {
+        [-larger(-low, -other_low), larger(high, other_high)]
+    };
+    let of_task = |x: &[f32]| {
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                let mut lanes = [[f32::NEG_INFINITY; LANES]; 2];
+                let (chunks, behind) = x.as_chunks::<LANES>();
+                for chunk in chunks {
+                    for at in 0..LANES {
+                        lanes[0][at] = larger(lanes[0][at], -chunk[at]);
+                        lanes[1][at] = larger(lanes[1][at], chunk[at]);
+                    }
+                }
+                for (at, x) in behind.iter().enumerate() {
+                    lanes[0][at] = larger(lanes[0][at], -x);
+                    lanes[1][at] = larger(lanes[1][at], *x);
+                }
+                let [low, high] = lanes.map(|of| of.into_iter().fold(f32::NEG_INFINITY, larger));
+                [-low, high]
+            },
+        )
+    };
+    x.par_chunks(TASK).map(of_task).reduce(|| EMPTY, joined)
+}
+
 /// Sets the gradients of clipped numbers to zero.
 ///
 /// # Panics

@@ -14,7 +14,7 @@ use burn::backend::{
 use burn::tensor::{DType, Tensor, TensorData};
 use calcine_kernels::Isa;
 use calcine_kernels::fake::{
-    Learned, Side, clip, map, map_in_place, nearest, stop, sum_where, symmetric_rows, within,
+    self, Learned, Side, clip, map, map_in_place, nearest, stop, sum_where, symmetric_rows, within,
 };
 
 use crate::one_pass::{Rounding, Scales};
@@ -40,6 +40,12 @@ pub(crate) fn pact<const D: usize>(
     let [x, alpha] = [x.clone().into_dispatch(), alpha.clone().into_dispatch()];
     (is_on_flex(&x) && is_on_flex(&alpha))
         .then(|| Tensor::from_dispatch(<Dispatch as FakeQuantize>::pact(x, alpha, levels)))
+}
+
+/// The smallest and the largest number, `[2]`, detached.
+pub(crate) fn range<const D: usize>(x: &Tensor<D>) -> Option<Tensor<1>> {
+    let x = x.clone().into_dispatch();
+    is_on_flex(&x).then(|| Tensor::from_dispatch(<Dispatch as Range>::range(x)))
 }
 
 /// The weights of `DoReFa`.
@@ -71,6 +77,25 @@ fn is_on_flex(tensor: &DispatchTensor) -> bool {
         kind => kind,
     };
     tensor.dtype() == DType::F32 && matches!(kind, DispatchTensorKind::Flex(_))
+}
+
+/// Ranges on the backends that have kernels of Calcine.
+#[backend_extension(Autodiff, Flex)]
+trait Range: Backend {
+    fn range(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+impl Range for Flex {
+    fn range(x: Flexible) -> Flexible {
+        let ends = fake::range(Isa::best(), numbers(&x.to_contiguous()));
+        Flexible::from_data(TensorData::new(ends.to_vec(), [2]))
+    }
+}
+
+impl<C: CheckpointStrategy> Range for Autodiff<Flex, C> {
+    fn range(x: Taped<C>) -> Taped<C> {
+        Taped::<C>::new(<Flex as Range>::range(x.into_primitive()))
+    }
 }
 
 /// Fake-quantization on the backends that have kernels of Calcine.

@@ -12,7 +12,7 @@
 //! | [`Quantizer`], [`Scheme`] | scale, zero point and integer range, in ONNX's convention |
 //! | [`DistillerQuantizer`] | the same in Distiller's convention, and conversions |
 //! | [`RangeEstimator`], [`Observer`], [`CalibrationStatistics`], [`Counts`] | the range of a quantizer, chosen from calibration statistics: min-max, averages, ACIQ, percentiles, smallest error |
-//! | [`MovingRange`] | the moving average of a range, for quantization-aware training |
+//! | [`MovingRange`], [`value_range`] | the moving average of a range, for quantization-aware training |
 //! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | fake-quantization with straight-through gradients |
 //! | [`Method`] | the methods of quantization-aware training |
 //! | [`lsq`], [`lsq_plus`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`], [`ttq_weight`] | learned quantizers, and weight transformations of the published methods |
@@ -59,7 +59,7 @@ pub use fake::{
 pub use fixed::{FixedPoint, accumulator_bits};
 pub use grouped::GroupedWeight;
 pub use method::Method;
-pub use moving::MovingRange;
+pub use moving::{MovingRange, value_range};
 pub use observer::Observer;
 pub use range_estimator::{RangeEstimator, UnknownRangeEstimator};
 pub use statistics::{CalibrationStatistics, Counts};

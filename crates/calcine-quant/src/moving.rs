@@ -1,6 +1,16 @@
 use burn::tensor::Tensor;
 
+use crate::one_pass;
 use crate::{Quantizer, QuantizerError, Scheme};
+
+/// The smallest and the largest number of a tensor, `[2]`, on its device. No gradient passes. Nothing is read.
+#[must_use]
+pub fn value_range<const D: usize>(x: &Tensor<D>) -> Tensor<1> {
+    one_pass::range(x).unwrap_or_else(|| {
+        let x = x.clone().detach();
+        Tensor::cat(vec![x.clone().min(), x.max()], 0)
+    })
+}
 
 /// The exponential moving average of the smallest and the largest value of each batch, for quantization-aware training.
 ///
@@ -47,9 +57,7 @@ impl MovingRange {
 
     /// Adds a batch. Nothing is read from the device.
     pub fn observe<const D: usize>(&mut self, batch: Tensor<D>) {
-        let batch = batch.without_autodiff();
-        let ends = Tensor::cat(vec![batch.clone().min(), batch.max()], 0);
-        let share = ends.mul_scalar(1.0 - self.decay);
+        let share = value_range(&batch.without_autodiff()).mul_scalar(1.0 - self.decay);
         self.ends = Some(match self.ends.take() {
             Some(before) => before.mul_scalar(self.decay) + share,
             None => share,

@@ -46,6 +46,14 @@ pub(crate) fn pact<const D: usize>(
     None
 }
 
+/// The smallest and the largest number, `[2]`, detached.
+pub(crate) fn range<const D: usize>(x: &Tensor<D>) -> Option<Tensor<1>> {
+    #[cfg(feature = "flex")]
+    return flex::range(x);
+    #[cfg(not(feature = "flex"))]
+    None
+}
+
 /// The weights of `DoReFa`: `2·u − 1`, where `u = tanh(x) / (2·max|tanh(x)|) + ½` is rounded to multiples of `1 / levels`. If `max|tanh(x)|` is
 /// less than half of `nothing`, it counts as ½.
 pub(crate) fn dorefa<const D: usize>(

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use calcine_quant::{
     Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows,
     lsq, lsq_along, lsq_initial_scale, lsq_plus, pact, ternary_weight, ttq_weight, unit_activation,
-    wrpn_weight,
+    value_range, wrpn_weight,
 };
 use calcine_testkit::{device, each, is_reference, values};
 
@@ -327,6 +327,26 @@ fn weights_of_dorefa_follow_their_formula() {
                 "{bits}: {index} {off}"
             );
         }
+    }
+}
+
+/// The ends of a range, with any number of elements behind whole blocks, on the tape and off it; no gradient passes.
+#[test]
+fn a_range_is_that_of_all_numbers() {
+    for count in [1, 15, 16, 17, 100, 40_000] {
+        let numbers: Vec<f32> = values(count).iter().map(|x| 5.0 * x + 1.0).collect();
+        let low = numbers.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let taped = leaf(&numbers);
+        assert_eq!(
+            read(value_range(&taped.clone().without_autodiff())),
+            [low, high]
+        );
+        let range = value_range(&taped);
+        assert_eq!(read(range.clone()), [low, high]);
+        let gradients = (range.sum() + taped.clone().sum()).backward();
+        let gradient = read(taped.grad(&gradients).unwrap());
+        assert!(gradient.iter().all(|gradient| *gradient == 1.0));
     }
 }
 

@@ -8,7 +8,7 @@ use calcine_graph::{Op, ValueId};
 use calcine_params::Edit;
 use calcine_quant::{
     Method, dorefa_weight, fake_quantize, fake_quantize_between, lsq, lsq_along, pact,
-    quantizer_between, unit_activation, wrpn_weight,
+    quantizer_between, unit_activation, value_range, wrpn_weight,
 };
 use calcine_trace::AnyTensor;
 
@@ -131,8 +131,7 @@ impl QatNetwork {
         if !(x.is_autodiff() && self.stage.ranges) {
             return Some(before);
         }
-        let x = x.clone().detach();
-        let observed = Tensor::cat(vec![x.clone().min(), x.max()], 0);
+        let observed = value_range(x);
         let moved = (before.mul_scalar(decay) + observed.mul_scalar(1.0 - decay)).detach();
         range.update(moved.clone());
         Some(moved)
